@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The replication engine of DRBD: values in, effects out.
+//!
+//! This crate is pure. It holds no unsafe code, allocates nothing, reads no clock, does no I/O and knows no kernel, so
+//! that the very same files run inside `drbd.ko`, in host tests and in the simulator. See `Documentation/design.md`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod bytes;
+pub mod num;
