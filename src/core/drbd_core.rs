@@ -31,5 +31,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bitmap;
 pub mod bytes;
 pub mod num;
+pub mod slab;
