@@ -35,3 +35,4 @@ pub mod bitmap;
 pub mod bytes;
 pub mod num;
 pub mod slab;
+pub mod state;
