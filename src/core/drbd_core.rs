@@ -33,6 +33,7 @@ extern crate std;
 
 pub mod bitmap;
 pub mod bytes;
+pub mod meta;
 pub mod num;
 pub mod slab;
 pub mod state;

@@ -1,0 +1,679 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Where superblock, activity log and bitmap lie.
+//!
+//! ```text
+//! internal:  [data ...][bitmap][activity log][superblock][up to 7 sectors unused]
+//! external:  [superblock][activity log][bitmap]
+//! ```
+//!
+//! Offsets to activity log and bitmap are signed sectors from the superblock, so that they are negative in internal
+//! metadata.
+
+use core::{
+    fmt,
+    num::NonZeroU32, //
+};
+
+/// Sectors of the superblock, and of every other block in the metadata area.
+pub const BLOCK_SECTORS: u32 = 8;
+/// Sectors of a slot of indexed metadata: 128 MiB (`MD_128MB_SECT`).
+pub const FIXED_SLOT_SECTORS: u32 = 1 << 18;
+/// The most sectors of a device with indexed metadata, where the bitmap is all of a slot that superblock and activity
+/// log leave (`DRBD_MAX_SECTORS_FIXED_BM`).
+pub const MAX_SECTORS_FIXED: u64 = (1 << 33) - 72 * 32768;
+/// The most sectors of a device with any other metadata: what extents of 32-bit number can count, 16 PiB.
+///
+/// `DRBD_MAX_SECTORS_FLEX` is 64 times that, but a device of that size would wrap extent numbers in the activity log.
+pub const MAX_SECTORS_FLEX: u64 = 0xffff_ffff << 13;
+/// Device sectors that one sector of the bitmap stands for, as a shift: 16 MiB.
+const SECTORS_PER_BITMAP_SECTOR_SHIFT: u32 = 15;
+/// The fewest blocks of an activity log: 32 KiB.
+const MIN_AL_BLOCKS: u64 = 8;
+/// The most blocks of an activity log: 16 GiB.
+const MAX_AL_BLOCKS: u64 = 16 * 1024 * 1024 / 4;
+/// The fewest slots of an activity log (`DRBD_AL_EXTENTS_MIN`).
+pub const MIN_AL_EXTENTS: u32 = 67;
+/// The most slots of an activity log (`DRBD_AL_EXTENTS_MAX`).
+pub const MAX_AL_EXTENTS: u32 = 0xfffe;
+/// Slots whose content is repeated in each transaction (`AL_CONTEXT_PER_TRANSACTION`).
+pub const CONTEXT_PER_TRANSACTION: u32 = 919;
+
+/// Where an administrator wants metadata to lie (`meta_dev_idx`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaIndex {
+    /// At the end of the backing device (`DRBD_MD_INDEX_INTERNAL`, -1).
+    Internal,
+    /// On a device of its own, all of it (`DRBD_MD_INDEX_FLEX_EXT`, -2).
+    FlexExternal,
+    /// Another name for [`MetaIndex::Internal`] (`DRBD_MD_INDEX_FLEX_INT`, -3).
+    FlexInternal,
+    /// In a slot of 128 MiB on a device that several share.
+    Fixed(u32),
+}
+
+impl MetaIndex {
+    /// Reads the number that netlink carries.
+    pub fn from_raw(raw: i32) -> Option<Self> {
+        match raw {
+            -1 => Some(Self::Internal),
+            -2 => Some(Self::FlexExternal),
+            -3 => Some(Self::FlexInternal),
+            _ => u32::try_from(raw).ok().map(Self::Fixed),
+        }
+    }
+
+    /// The number that netlink carries.
+    pub fn to_raw(self) -> i32 {
+        match self {
+            Self::Internal => -1,
+            Self::FlexExternal => -2,
+            Self::FlexInternal => -3,
+            Self::Fixed(slot) => i32::try_from(slot).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Whether metadata and data share a device.
+    pub fn is_internal(self) -> bool {
+        matches!(self, Self::Internal | Self::FlexInternal)
+    }
+
+    /// The fewest sectors of a metadata device, below which attach refuses (`ERR_MD_DISK_TOO_SMALL`).
+    pub fn min_meta_device_sectors(self) -> u64 {
+        match self {
+            Self::Fixed(slot) => u64::from(slot)
+                .saturating_add(1)
+                .saturating_mul(u64::from(FIXED_SLOT_SECTORS)),
+            _ => 2 << 10,
+        }
+    }
+
+    /// The most sectors of a device with such metadata.
+    pub fn max_sectors(self) -> u64 {
+        match self {
+            Self::Fixed(_) => MAX_SECTORS_FIXED,
+            _ => MAX_SECTORS_FLEX,
+        }
+    }
+
+    /// The sector of the superblock; `None` where the device is too small.
+    fn superblock_sector(self, backing_sectors: u64) -> Option<u64> {
+        match self {
+            Self::Internal | Self::FlexInternal => {
+                (backing_sectors & !7).checked_sub(u64::from(BLOCK_SECTORS))
+            }
+            Self::FlexExternal => Some(0),
+            Self::Fixed(slot) => {
+                Some(u64::from(slot).saturating_mul(u64::from(FIXED_SLOT_SECTORS)))
+            }
+        }
+    }
+}
+
+/// How the ring of the activity log is spread over its area: consecutive transactions go to consecutive stripes.
+///
+/// # Invariants
+///
+/// There are 8 to 4194304 blocks in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AlStripes {
+    count: NonZeroU32,
+    blocks_each: NonZeroU32,
+}
+
+/// The size of an activity log is out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlSizeError {
+    /// Less than 32 KiB (`ERR_MD_LAYOUT_TOO_SMALL`).
+    TooSmall,
+    /// More than 16 GiB (`ERR_MD_LAYOUT_TOO_BIG`).
+    TooBig,
+}
+
+impl AlStripes {
+    /// `count` stripes of `blocks_each` blocks of 4 KiB.
+    pub fn new(count: u32, blocks_each: u32) -> Result<Self, AlSizeError> {
+        let blocks = u64::from(count).saturating_mul(u64::from(blocks_each));
+        if blocks > MAX_AL_BLOCKS {
+            return Err(AlSizeError::TooBig);
+        }
+        match (NonZeroU32::new(count), NonZeroU32::new(blocks_each)) {
+            // INVARIANT: both bounds are checked.
+            (Some(count), Some(blocks_each)) if blocks >= MIN_AL_BLOCKS => {
+                Ok(Self { count, blocks_each })
+            }
+            _ => Err(AlSizeError::TooSmall),
+        }
+    }
+
+    /// One stripe of 32 KiB, the size that was fixed once and is still the default.
+    pub fn standard() -> Self {
+        const EIGHT: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
+        Self {
+            count: NonZeroU32::MIN,
+            blocks_each: EIGHT,
+        }
+    }
+
+    /// The number of stripes.
+    pub fn count(self) -> u32 {
+        self.count.get()
+    }
+
+    /// The number of 4 KiB blocks in each stripe.
+    pub fn blocks_each(self) -> u32 {
+        self.blocks_each.get()
+    }
+
+    /// The number of blocks in all: so many transactions are in the ring.
+    pub fn blocks(self) -> u32 {
+        self.count.get().saturating_mul(self.blocks_each.get())
+    }
+
+    /// The number of sectors in all.
+    pub fn sectors(self) -> u32 {
+        self.blocks().saturating_mul(BLOCK_SECTORS)
+    }
+
+    /// The place in the ring of transaction `tr_number`.
+    pub fn position(self, tr_number: u32) -> u32 {
+        tr_number.checked_rem(self.blocks()).unwrap_or(0)
+    }
+
+    /// The block of the area in which place `position` of the ring lies.
+    pub fn block(self, position: u32) -> u32 {
+        let stripe = (position % self.count).saturating_mul(self.blocks_each.get());
+        stripe.saturating_add(position / self.count)
+    }
+
+    /// The most slots that an activity log of this size may have.
+    ///
+    /// Every slot must be in the context of one of the transactions in the ring, of which the newest may be torn.
+    pub fn max_extents(self) -> u32 {
+        let safe = self
+            .blocks()
+            .saturating_sub(1)
+            .saturating_mul(CONTEXT_PER_TRANSACTION);
+        safe.min(MAX_AL_EXTENTS)
+    }
+}
+
+/// Why metadata has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayoutError {
+    /// The device ends before its metadata does (`ERR_MD_DISK_TOO_SMALL`).
+    TooSmall,
+    /// The bitmap is larger than the offsets in the superblock can say.
+    TooLarge,
+    /// Indexed metadata has room for an activity log of the standard size only (`ERR_MD_LAYOUT_NO_FIT`).
+    FixedStripes,
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooSmall => "the device is too small for its meta data",
+            Self::TooLarge => "the device is too large for this meta data format",
+            Self::FixedStripes => "indexed meta data cannot have another activity log size",
+        })
+    }
+}
+
+/// A run of whole sectors on the metadata device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The first sector.
+    pub sector: u64,
+    /// How many sectors.
+    pub sectors: u32,
+}
+
+/// Where the parts of one device's metadata lie. Sectors count from the start of the metadata device.
+///
+/// # Invariants
+///
+/// All parts lie on the device: `superblock` plus an offset does not overflow, and bitmap and activity log end before
+/// what follows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    index: MetaIndex,
+    superblock: u64,
+    al_offset: i32,
+    bm_offset: i32,
+    md_size_sectors: u32,
+    stripes: AlStripes,
+}
+
+/// The numbers of a superblock that say where things lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// From the superblock to the activity log, in sectors.
+    pub al_offset: i32,
+    /// From the superblock to the bitmap, in sectors.
+    pub bm_offset: i32,
+    /// Sectors of the whole area.
+    pub md_size_sectors: u32,
+}
+
+impl Layout {
+    /// Lays out metadata of a device of `backing_sectors` on a device of `meta_sectors`, which is the same where
+    /// metadata is internal (`drbd_md_set_sector_offsets`).
+    pub fn new(
+        backing_sectors: u64,
+        meta_sectors: u64,
+        index: MetaIndex,
+        stripes: AlStripes,
+    ) -> Result<Self, LayoutError> {
+        let al_sectors = stripes.sectors();
+        let after_al = al_sectors.saturating_add(BLOCK_SECTORS);
+        let bm_offset = i32::try_from(after_al).map_err(|_| LayoutError::TooLarge)?;
+        let block = i32::try_from(BLOCK_SECTORS).map_err(|_| LayoutError::TooLarge)?;
+        let offsets = match index {
+            MetaIndex::Internal | MetaIndex::FlexInternal => {
+                internal_offsets(backing_sectors, stripes)?
+            }
+            MetaIndex::FlexExternal => Offsets {
+                al_offset: block,
+                bm_offset,
+                md_size_sectors: u32::try_from(meta_sectors).unwrap_or(!7),
+            },
+            MetaIndex::Fixed(_) if stripes != AlStripes::standard() => {
+                return Err(LayoutError::FixedStripes);
+            }
+            MetaIndex::Fixed(_) => Offsets {
+                al_offset: block,
+                bm_offset,
+                md_size_sectors: FIXED_SLOT_SECTORS,
+            },
+        };
+        Self::at(backing_sectors, meta_sectors, index, stripes, offsets)
+            .ok_or(LayoutError::TooSmall)
+    }
+
+    /// The layout that a superblock tells, if it makes sense: the refusals are those of 8.4.
+    pub fn from_offsets(
+        backing_sectors: u64,
+        meta_sectors: u64,
+        index: MetaIndex,
+        stripes: AlStripes,
+        offsets: Offsets,
+    ) -> Option<Self> {
+        let Offsets {
+            al_offset,
+            bm_offset,
+            md_size_sectors,
+        } = offsets;
+        let al_sectors = i32::try_from(stripes.sectors()).ok()?;
+        let block = i32::try_from(BLOCK_SECTORS).ok()?;
+        let (is_exact, first) = if al_offset < 0 {
+            let fits = bm_offset <= al_offset && al_offset.checked_neg() == Some(al_sectors);
+            (fits && index.is_internal(), bm_offset)
+        } else {
+            let fits = al_offset == block && bm_offset.checked_sub(block) == Some(al_sectors);
+            (fits && !index.is_internal(), 0)
+        };
+        let is_fixed = matches!(index, MetaIndex::Fixed(_));
+        if !is_exact
+            || bm_offset & 7 != 0
+            || is_fixed
+                && (md_size_sectors != FIXED_SLOT_SECTORS || stripes != AlStripes::standard())
+        {
+            return None;
+        }
+        let layout = Self::at(backing_sectors, meta_sectors, index, stripes, offsets)?;
+        let first = layout.superblock.checked_add_signed(i64::from(first))?;
+        let end = first.checked_add(u64::from(md_size_sectors))?;
+        (end <= meta_sectors).then_some(layout)
+    }
+
+    /// Puts things to their places, if all are on the device.
+    fn at(
+        backing_sectors: u64,
+        meta_sectors: u64,
+        index: MetaIndex,
+        stripes: AlStripes,
+        offsets: Offsets,
+    ) -> Option<Self> {
+        let layout = Self {
+            index,
+            superblock: index.superblock_sector(backing_sectors)?,
+            al_offset: offsets.al_offset,
+            bm_offset: offsets.bm_offset,
+            md_size_sectors: offsets.md_size_sectors,
+            stripes,
+        };
+        let from_superblock = |offset: i32| layout.superblock.checked_add_signed(i64::from(offset));
+        let al_end =
+            from_superblock(offsets.al_offset)?.checked_add(u64::from(stripes.sectors()))?;
+        let bitmap = from_superblock(offsets.bm_offset)?;
+        let size = u64::from(offsets.md_size_sectors);
+        let (al_limit, end) = if index.is_internal() {
+            (
+                layout.superblock,
+                layout.superblock.checked_add(u64::from(BLOCK_SECTORS))?,
+            )
+        } else {
+            (bitmap, layout.superblock.checked_add(size)?)
+        };
+        // INVARIANT: checked here.
+        (al_end <= al_limit && bitmap < end && end <= meta_sectors).then_some(layout)
+    }
+
+    /// What the administrator chose.
+    pub fn index(&self) -> MetaIndex {
+        self.index
+    }
+
+    /// How the activity log is striped.
+    pub fn stripes(&self) -> AlStripes {
+        self.stripes
+    }
+
+    /// The numbers for the superblock.
+    pub fn offsets(&self) -> Offsets {
+        Offsets {
+            al_offset: self.al_offset,
+            bm_offset: self.bm_offset,
+            md_size_sectors: self.md_size_sectors,
+        }
+    }
+
+    /// The sector of the superblock, which is 4 KiB long.
+    pub fn superblock_sector(&self) -> u64 {
+        self.superblock
+    }
+
+    /// The first sector of the activity log.
+    pub fn al_sector(&self) -> u64 {
+        self.superblock
+            .saturating_add_signed(i64::from(self.al_offset))
+    }
+
+    /// The first sector of the bitmap.
+    pub fn bitmap_sector(&self) -> u64 {
+        self.superblock
+            .saturating_add_signed(i64::from(self.bm_offset))
+    }
+
+    /// The first sector of the metadata area; where metadata is internal, the data ends here.
+    pub fn first_sector(&self) -> u64 {
+        if self.index.is_internal() {
+            self.bitmap_sector()
+        } else {
+            self.superblock
+        }
+    }
+
+    /// The last sector of the metadata area.
+    pub fn last_sector(&self) -> u64 {
+        self.end().saturating_sub(1)
+    }
+
+    /// How many sectors the bitmap has.
+    pub fn bitmap_sectors(&self) -> u64 {
+        self.bitmap_end().saturating_sub(self.bitmap_sector())
+    }
+
+    /// How many bits the bitmap on disk has room for.
+    pub fn bitmap_bits(&self) -> u64 {
+        self.bitmap_sectors().saturating_mul(512 * 8)
+    }
+
+    /// The block for transaction `tr_number` of the activity log.
+    pub fn transaction(&self, tr_number: u32) -> Place {
+        let block = self.stripes.block(self.stripes.position(tr_number));
+        let offset = u64::from(block).saturating_mul(u64::from(BLOCK_SECTORS));
+        Place {
+            sector: self.al_sector().saturating_add(offset),
+            sectors: BLOCK_SECTORS,
+        }
+    }
+
+    /// Where page `page` of the bitmap lies; the last one may be shorter than 4 KiB. `None` past the end.
+    pub fn bitmap_page(&self, page: u64) -> Option<Place> {
+        let offset = page.checked_mul(u64::from(BLOCK_SECTORS))?;
+        let sector = self.bitmap_sector().checked_add(offset)?;
+        let left = self.bitmap_end().checked_sub(sector)?;
+        let sectors = u32::try_from(left)
+            .unwrap_or(BLOCK_SECTORS)
+            .min(BLOCK_SECTORS);
+        (sectors != 0).then_some(Place { sector, sectors })
+    }
+
+    /// The most sectors that the device may have: what we tell the peer (`drbd_get_max_capacity`).
+    ///
+    /// `backing_sectors` is the present size of the backing device.
+    pub fn max_capacity(&self, backing_sectors: u64) -> u64 {
+        let room = match self.index {
+            MetaIndex::Internal | MetaIndex::FlexInternal => self.first_sector(),
+            MetaIndex::FlexExternal => self
+                .bitmap_sectors()
+                .saturating_mul(1u64.wrapping_shl(SECTORS_PER_BITMAP_SECTOR_SHIFT)),
+            MetaIndex::Fixed(_) => MAX_SECTORS_FIXED,
+        };
+        room.min(self.index.max_sectors()).min(backing_sectors)
+    }
+
+    fn end(&self) -> u64 {
+        let sectors = if self.index.is_internal() {
+            BLOCK_SECTORS
+        } else {
+            self.md_size_sectors
+        };
+        self.superblock.saturating_add(u64::from(sectors))
+    }
+
+    fn bitmap_end(&self) -> u64 {
+        if self.index.is_internal() {
+            self.al_sector()
+        } else {
+            self.end()
+        }
+    }
+}
+
+/// Metadata at the end of a device of `backing_sectors`, with a bitmap for all of it.
+fn internal_offsets(backing_sectors: u64, stripes: AlStripes) -> Result<Offsets, LayoutError> {
+    let sectors_per_block = 8u64.wrapping_shl(SECTORS_PER_BITMAP_SECTOR_SHIFT);
+    let bitmap = backing_sectors
+        .div_ceil(sectors_per_block)
+        .saturating_mul(8);
+    let below = bitmap.saturating_add(u64::from(stripes.sectors()));
+    let size = below.saturating_add(u64::from(BLOCK_SECTORS));
+    let negative = |sectors: u64| {
+        i32::try_from(sectors)
+            .map(i32::wrapping_neg)
+            .map_err(|_| LayoutError::TooLarge)
+    };
+    Ok(Offsets {
+        al_offset: negative(u64::from(stripes.sectors()))?,
+        bm_offset: negative(below)?,
+        md_size_sectors: u32::try_from(size).map_err(|_| LayoutError::TooLarge)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    const GIB: u64 = 1 << 21;
+
+    fn internal(sectors: u64) -> Layout {
+        Layout::new(sectors, sectors, MetaIndex::Internal, AlStripes::standard()).unwrap()
+    }
+
+    #[test]
+    fn internal_metadata_of_one_gibibyte() {
+        // The numbers that `drbdmeta dump-md` shows for such a device.
+        let layout = internal(GIB);
+        assert_eq!(
+            layout.offsets(),
+            Offsets {
+                al_offset: -64,
+                bm_offset: -128,
+                md_size_sectors: 136,
+            }
+        );
+        assert_eq!(layout.superblock_sector(), 2_097_144);
+        assert_eq!(layout.al_sector(), 2_097_080);
+        assert_eq!(layout.max_capacity(GIB), 2_097_016);
+        assert_eq!(layout.first_sector(), 2_097_016);
+        assert_eq!(layout.last_sector(), 2_097_151);
+        assert_eq!(layout.bitmap_bits(), 64 * 4096);
+    }
+
+    #[test]
+    fn a_device_that_ends_between_blocks() {
+        let layout = internal(GIB + 7);
+        assert_eq!(layout.superblock_sector(), 2_097_144);
+        // One sector more than 64 sectors of bitmap can count, so one block more.
+        assert_eq!(layout.offsets().bm_offset, -136);
+    }
+
+    #[test]
+    fn flexible_external_metadata() {
+        let layout = Layout::new(
+            100 * GIB,
+            4096,
+            MetaIndex::FlexExternal,
+            AlStripes::standard(),
+        )
+        .unwrap();
+        assert_eq!((layout.al_sector(), layout.bitmap_sector()), (8, 72));
+        assert_eq!(layout.max_capacity(100 * GIB), (4096 - 72) << 15);
+        assert_eq!(layout.max_capacity(GIB), GIB);
+        assert_eq!(layout.last_sector(), 4095);
+        assert_eq!(
+            Layout::new(GIB, 72, MetaIndex::FlexExternal, AlStripes::standard()),
+            Err(LayoutError::TooSmall)
+        );
+    }
+
+    #[test]
+    fn the_last_page_of_the_bitmap_may_be_short() {
+        let layout =
+            Layout::new(GIB, 72 + 11, MetaIndex::FlexExternal, AlStripes::standard()).unwrap();
+        let page = |page| {
+            layout
+                .bitmap_page(page)
+                .map(|place| (place.sector, place.sectors))
+        };
+        assert_eq!(page(0), Some((72, 8)));
+        assert_eq!(page(1), Some((80, 3)));
+        assert_eq!(page(2), None);
+        assert_eq!(page(u64::MAX), None);
+    }
+
+    #[test]
+    fn indexed_metadata() {
+        let sectors = 3 << 18;
+        let layout =
+            Layout::new(1 << 40, sectors, MetaIndex::Fixed(2), AlStripes::standard()).unwrap();
+        assert_eq!(layout.superblock_sector(), 2 << 18);
+        assert_eq!(layout.max_capacity(1 << 40), 8_587_575_296);
+        assert_eq!(MetaIndex::Fixed(2).min_meta_device_sectors(), sectors);
+        let new = |index, stripes| Layout::new(GIB, sectors, index, stripes);
+        assert_eq!(
+            new(MetaIndex::Fixed(3), AlStripes::standard()),
+            Err(LayoutError::TooSmall)
+        );
+        assert_eq!(
+            new(MetaIndex::Fixed(0), AlStripes::new(2, 8).unwrap()),
+            Err(LayoutError::FixedStripes)
+        );
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_refused() {
+        assert_eq!(AlStripes::new(0, 8), Err(AlSizeError::TooSmall));
+        assert_eq!(AlStripes::new(1, 7), Err(AlSizeError::TooSmall));
+        assert_eq!(AlStripes::new(u32::MAX, u32::MAX), Err(AlSizeError::TooBig));
+        for sectors in [0, 7, 8, 72, 79] {
+            let layout = Layout::new(sectors, sectors, MetaIndex::Internal, AlStripes::standard());
+            assert_eq!(layout, Err(LayoutError::TooSmall), "{sectors}");
+        }
+        let huge = Layout::new(
+            u64::MAX,
+            u64::MAX,
+            MetaIndex::Internal,
+            AlStripes::standard(),
+        );
+        assert_eq!(huge, Err(LayoutError::TooLarge));
+    }
+
+    #[test]
+    fn as_many_slots_as_the_ring_can_keep() {
+        assert_eq!(AlStripes::standard().max_extents(), 6433);
+        assert_eq!(AlStripes::new(4, 64).unwrap().max_extents(), 65534);
+    }
+
+    #[test]
+    fn index_numbers_of_netlink() {
+        for raw in [-3, -2, -1, 0, 7, i32::MAX] {
+            assert_eq!(MetaIndex::from_raw(raw).map(MetaIndex::to_raw), Some(raw));
+        }
+        assert_eq!(MetaIndex::from_raw(-4), None);
+    }
+
+    proptest! {
+        #[test]
+        fn parts_do_not_overlap(
+            backing in 0u64..1 << 44,
+            meta in 0u64..1 << 34,
+            raw in -3i32..4,
+            count in 1u32..9,
+            blocks in 1u32..100,
+        ) {
+            let index = MetaIndex::from_raw(raw).unwrap();
+            let meta = if index.is_internal() { backing } else { meta };
+            let Ok(stripes) = AlStripes::new(count, blocks) else { return Ok(()); };
+            let Ok(layout) = Layout::new(backing, meta, index, stripes) else { return Ok(()); };
+            let al = layout.al_sector()..layout.al_sector() + u64::from(stripes.sectors());
+            let bitmap = layout.bitmap_sector()..layout.bitmap_sector() + layout.bitmap_sectors();
+            let superblock = layout.superblock_sector()..layout.superblock_sector() + 8;
+            let mut parts = [al, bitmap, superblock];
+            parts.sort_by_key(|part| part.start);
+            prop_assert!(parts[0].start == layout.first_sector());
+            prop_assert!(parts[0].end <= parts[1].start && parts[1].end <= parts[2].start);
+            prop_assert!(parts[2].end - 1 == layout.last_sector() && parts[2].end <= meta);
+            let capacity = layout.max_capacity(backing);
+            prop_assert!(capacity <= backing && capacity.div_ceil(8) <= layout.bitmap_bits());
+            if index.is_internal() {
+                prop_assert!(capacity <= layout.first_sector());
+            }
+            // What we write, we accept.
+            let again = Layout::from_offsets(backing, meta, index, stripes, layout.offsets());
+            prop_assert_eq!(again, Some(layout));
+        }
+
+        #[test]
+        fn offsets_from_disk_never_lead_off_the_device(
+            backing in 0u64..1 << 34, meta in 0u64..1 << 20, raw in -3i32..3,
+            al_offset in prop_oneof![Just(8), Just(-64), any::<i32>()],
+            bm_offset in prop_oneof![Just(72), -100_000i32..0, any::<i32>()],
+            md_size_sectors in prop_oneof![Just(1 << 18), 0u32..200_000, any::<u32>()],
+        ) {
+            let index = MetaIndex::from_raw(raw).unwrap();
+            let meta = if index.is_internal() { backing } else { meta };
+            let offsets = Offsets { al_offset, bm_offset, md_size_sectors };
+            if let Some(layout) = Layout::from_offsets(backing, meta, index, AlStripes::standard(), offsets) {
+                prop_assert!(layout.last_sector() < meta);
+                prop_assert!(layout.first_sector() <= layout.bitmap_sector());
+                prop_assert!(layout.bitmap_sector() + layout.bitmap_sectors() <= meta);
+                prop_assert!(layout.al_sector() + 64 <= meta);
+            }
+        }
+
+        #[test]
+        fn striping_uses_every_block_once(count in 1u32..20, blocks in 1u32..20) {
+            if let Ok(stripes) = AlStripes::new(count, blocks) {
+                let used: HashSet<u32> = (0..stripes.blocks()).map(|tr| stripes.block(stripes.position(tr))).collect();
+                prop_assert_eq!(used.len() as u32, stripes.blocks());
+                prop_assert!(used.iter().all(|block| *block < stripes.blocks()));
+                prop_assert_eq!(stripes.block(stripes.position(1)), if count > 1 { blocks } else { 1 });
+            }
+        }
+    }
+}
