@@ -9,7 +9,11 @@
 //!
 //! Mirrors `include/uapi/linux/drbd.h` (`enum drbd_role`, `drbd_conns`, `drbd_disk_state`, `union drbd_state`).
 
+#[cfg(test)]
+mod against_c;
 mod numbered;
+#[cfg(test)]
+pub(crate) mod test_series;
 
 pub mod change;
 pub mod code;
