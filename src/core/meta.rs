@@ -12,3 +12,4 @@
 
 pub mod crc32c;
 pub mod layout;
+pub mod superblock;
