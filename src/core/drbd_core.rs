@@ -37,3 +37,4 @@ pub mod meta;
 pub mod num;
 pub mod slab;
 pub mod state;
+pub mod wire;
