@@ -33,8 +33,11 @@ extern crate std;
 
 pub mod bitmap;
 pub mod bytes;
+pub mod config;
 pub mod meta;
+pub mod netlink;
 pub mod num;
+pub mod return_code;
 pub mod slab;
 pub mod state;
 pub mod wire;
