@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# One word for each thing that a person does here; `make help` lists them.
+
+MAKEFLAGS += --no-print-directory
+export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
+
+.PHONY: module help install lab test-host gates rust-analyzer guest clean
+
+module: ## build drbd.ko (the default)
+	@scripts/build-module modules
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+install: ## install drbd.ko for the running kernel (Debian 13 with the 7.3 of backports; as root)
+	@scripts/install-module
+
+lab: ## make the lab: root file system, toolchain, stock kernel, guests (once, about 6 minutes)
+	@scripts/lab/setup
+
+guest: ## start a guest with drbd.ko and open a shell in it
+	@scripts/guest shell
+
+test-host: ## run the tests of the core on the host
+	@cd tests && cargo test --workspace -q
+
+gates: ## check style, lints, unsafe code, panic paths, licence lines
+	@scripts/gates
+
+rust-analyzer: ## write rust-project.json for editors
+	@scripts/rust-analyzer
+
+clean: ## remove what was built (the lab stays)
+	@scripts/clean
