@@ -13,3 +13,4 @@
 pub mod crc32c;
 pub mod layout;
 pub mod superblock;
+pub mod transaction;

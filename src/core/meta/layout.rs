@@ -37,7 +37,7 @@ pub const MIN_AL_EXTENTS: u32 = 67;
 /// The most slots of an activity log (`DRBD_AL_EXTENTS_MAX`).
 pub const MAX_AL_EXTENTS: u32 = 0xfffe;
 /// Slots whose content is repeated in each transaction (`AL_CONTEXT_PER_TRANSACTION`).
-pub const CONTEXT_PER_TRANSACTION: u32 = 919;
+const CONTEXT_PER_TRANSACTION: u32 = 919;
 
 /// Where an administrator wants metadata to lie (`meta_dev_idx`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
