@@ -107,7 +107,13 @@ pub const PROTOCOL_VERSION_MAX: u32 = 101;
 pub const PROTOCOL_VERSION_FIRST_CONTACT: u32 = 80;
 
 /// Bytes that a bitmap packet may have at most, its header included (`DRBD_SOCKET_BUFFER_SIZE`).
-pub const BITMAP_PACKET_SIZE: u32 = 4096;
+pub const BITMAP_PACKET_SIZE: usize = 4096;
+
+/// Bytes after the header that a bitmap packet may have at most, with protocol version `agreed`. A plain bitmap packet
+/// has exactly that many, or what is left of the bitmap, in whole words of 64 bits.
+pub const fn max_bitmap_length(agreed: u32) -> usize {
+    BITMAP_PACKET_SIZE.saturating_sub(HeaderFormat::for_protocol(agreed).size())
+}
 
 /// Room for the header and the fixed part of any packet that this driver sends.
 pub const MAX_PACKET_HEAD: usize = 168;

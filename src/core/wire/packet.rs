@@ -5,6 +5,7 @@
 use super::{
     compressed_bitmap::BitmapEncoding,
     delay_probe::DelayProbe,
+    max_bitmap_length,
     Barrier,
     BarrierAck,
     BlockAck,
@@ -181,8 +182,8 @@ impl Packet {
     /// How many of the `length` bytes after the header are the fixed part; the rest is payload.
     ///
     /// Refuses what no receiver may go on to read: reserved commands, lengths below the fixed part, and bytes after it
-    /// where the command has no payload. Payload is not bounded here: its limit depends on the command and on what was
-    /// negotiated.
+    /// where the command has no payload. Of payload, only that of bitmaps is bounded here; the limits of the others
+    /// depend on the largest bio and on the digest in use.
     pub fn fixed_size(
         command: Command,
         length: u32,
@@ -193,9 +194,19 @@ impl Packet {
             return Err(PacketError::Unexpected);
         }
         let length = u32_to_usize(length);
+        if matches!(command, Command::Bitmap | Command::CompressedBitmap) {
+            let expected = max_bitmap_length(agreed);
+            if length > expected {
+                return Err(PacketError::TooLong { expected });
+            }
+        }
         let (fewest, most) = Self::size_range(command, agreed, features);
         if length < fewest {
             Err(PacketError::TooShort { expected: fewest })
+        } else if command == Command::CompressedBitmap && length == fewest {
+            Err(PacketError::TooShort {
+                expected: fewest.saturating_add(1),
+            })
         } else if length <= most {
             Ok(length)
         } else if command.expect_payload() {
@@ -345,6 +356,18 @@ mod tests {
             size(Command::Protocol, 89),
             Err(PacketError::TooLong { expected: 88 })
         );
+        assert_eq!(
+            size(Command::Bitmap, 4081),
+            Err(PacketError::TooLong { expected: 4080 })
+        );
+        assert_eq!(
+            size(Command::CompressedBitmap, 1),
+            Err(PacketError::TooShort { expected: 2 })
+        );
+        assert_eq!(
+            size(Command::CompressedBitmap, u32::MAX),
+            Err(PacketError::TooLong { expected: 4080 })
+        );
         assert_eq!(size(Command::Bitmap, 4080), Ok(0));
         assert_eq!(size(Command::CompressedBitmap, 100), Ok(1));
         assert_eq!(
@@ -400,7 +423,9 @@ mod tests {
             let length = u32::try_from(bytes.len()).unwrap();
             let size = Packet::fixed_size(command, length, agreed, ALL_FEATURES);
             let decoded = Packet::decode(command, &bytes, agreed, ALL_FEATURES);
-            prop_assert_eq!(decoded.is_ok(), size == Ok(bytes.len()));
+            // A compressed bitmap without payload decodes, but is refused before that.
+            let lone_encoding = command == Command::CompressedBitmap && bytes.len() == 1;
+            prop_assert_eq!(decoded.is_ok(), lone_encoding || size == Ok(bytes.len()));
         }
     }
 
