@@ -40,4 +40,5 @@ pub mod num;
 pub mod return_code;
 pub mod slab;
 pub mod state;
+pub mod uuid;
 pub mod wire;
