@@ -39,7 +39,8 @@ pub use policy::{
     OnNoData,
     Protocol,
     ReadBalancing,
-    RoleConflict, //
+    RoleConflict,
+    WriteOrdering, //
 };
 pub use resource::ResourceOptions;
 pub use text::{

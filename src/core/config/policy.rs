@@ -237,6 +237,38 @@ policy! {
     }
 }
 
+policy! {
+    /// How writes before a barrier are kept before those after it (`write_ordering_e`): no option by itself, but what
+    /// follows from the options and from what the disks can do.
+    pub enum WriteOrdering {
+        /// Not at all.
+        None = 0, "none";
+        /// Wait for them.
+        Drain = 1, "drain";
+        /// Wait for them, and flush the disk.
+        Flush = 2, "flush";
+    }
+}
+
+impl From<Fencing> for crate::state::Fencing {
+    fn from(policy: Fencing) -> Self {
+        match policy {
+            Fencing::DontCare => Self::DontCare,
+            Fencing::Resource => Self::ResourceOnly,
+            Fencing::Stonith => Self::ResourceAndStonith,
+        }
+    }
+}
+
+impl From<OnNoData> for crate::state::OnNoData {
+    fn from(policy: OnNoData) -> Self {
+        match policy {
+            OnNoData::IoError => Self::IoError,
+            OnNoData::SuspendIo => Self::SuspendIo,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
