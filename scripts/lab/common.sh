@@ -39,10 +39,13 @@ step() {
 			say "$name: $((SECONDS - start)) s of about ${expected} s"
 		done
 	) &
-	local ticker=$!
+	local ticker=$! work
 	# shellcheck disable=SC2064
 	trap "kill $ticker 2>/dev/null" EXIT
-	if ! (set -euo pipefail; "$function") >"$lab/log/$name" 2>&1; then
+	# Not in the condition itself: there the shell would go on after an error.
+	("$function") >"$lab/log/$name" 2>&1 &
+	work=$!
+	if ! wait "$work"; then
 		kill "$ticker" 2>/dev/null
 		tail -n 25 "$lab/log/$name" >&2
 		fail "$name failed; the whole log is $lab/log/$name"

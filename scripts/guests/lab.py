@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run folder, the guests and links in it, and their end."""
+
+import concurrent.futures
+import ctypes
+import os
+import pathlib
+import signal
+import subprocess
+
+from .accelerator import accelerator
+from .guest import START_SECONDS, Guest
+from .link import Link
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Lab:
+    """Use it in a `with`: what it started is gone after that. Where the host process is killed, it is gone too."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder).resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.home = pathlib.Path(os.environ.get("DRBD_LAB") or pathlib.Path.home() / ".cache/drbd-lab")
+        if not (self.home / "guest/root.erofs").exists():
+            raise SystemExit(f"there is no lab in {self.home}; make it with: make lab")
+        self.accelerator = accelerator(self.home)
+        self._guests = []
+        self._links = []
+        # Children die with the thread that started them, so one thread that lasts starts them all.
+        self._starter = concurrent.futures.ThreadPoolExecutor(1)
+
+    def __enter__(self):
+        # A plain end by SIGTERM cleans up as Ctrl-C does.
+        self._previous = signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(SystemExit(143)))
+        return self
+
+    def __exit__(self, *_):
+        for guest in self._guests:
+            guest.power_cut()
+        for link in self._links:
+            link.close()
+        self._starter.shutdown()
+        signal.signal(signal.SIGTERM, self._previous)
+
+    def spawn(self, command, **options):
+        """Starts a process that ends at the latest with this one."""
+        start = lambda: subprocess.Popen(command, preexec_fn=_die_with_parent, **options)
+        return self._starter.submit(start).result()
+
+    def link(self):
+        """A cable for two guests."""
+        link = Link(self.folder, f"link{len(self._links)}", self.spawn)
+        self._links.append(link)
+        return link
+
+    def guest(self, name, *, number=None, module=TREE / "drbd.ko", links=(), disks=2, disk_size=256 << 20, cpus=1,
+              memory="1G", kernel_options=""):  # fmt: skip
+        """A guest that is not started yet. `module` is the drbd.ko that modprobe finds; None: the kernel's own driver."""
+        guest = Guest(self, name, number or len(self._guests) + 1, module=module, links=links, disks=disks,
+                      disk_size=disk_size, cpus=cpus, memory=memory, kernel_options=kernel_options)  # fmt: skip
+        self._guests.append(guest)
+        return guest
+
+    def start(self, *guests, timeout=START_SECONDS):
+        """Starts guests side by side and waits until all take commands."""
+        for guest in guests:
+            guest.power_on()
+        for guest in guests:
+            guest.wait_ready(timeout)
