@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Safe wrappers for what the kernel crate lacks, one file for each kernel concept. All `unsafe` of the module is here.
+
+pub(crate) mod bio;
+pub(crate) mod bio_set;
+pub(crate) mod bio_vecs;
+pub(crate) mod block_device;
+pub(crate) mod block_status;
+pub(crate) mod gendisk;
+mod in_flight;
+pub(crate) mod memory;
+pub(crate) mod noio;
+pub(crate) mod pages;
+pub(crate) mod queue_limits;
