@@ -37,6 +37,7 @@ pub mod config;
 pub mod meta;
 pub mod netlink;
 pub mod num;
+pub mod proc_text;
 pub mod return_code;
 pub mod slab;
 pub mod state;
