@@ -31,6 +31,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod activity_log;
 pub mod bitmap;
 pub mod bytes;
 pub mod config;

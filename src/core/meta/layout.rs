@@ -180,6 +180,21 @@ impl AlStripes {
         tr_number.checked_rem(self.blocks()).unwrap_or(0)
     }
 
+    /// The number of the transaction after `tr_number`, which lies in the next place of the ring.
+    ///
+    /// Numbers wrap where a lap ends, so that the places stay in order: where the ring is no power of two blocks, the
+    /// last few numbers are left out. Readers compare numbers with wrapping, and take no offence.
+    pub fn next_number(self, tr_number: u32) -> u32 {
+        let blocks = u64::from(self.blocks());
+        let laps = (1u64 << 32).checked_div(blocks).unwrap_or(0);
+        let next = u64::from(tr_number).saturating_add(1);
+        if next < laps.saturating_mul(blocks) {
+            u32::try_from(next).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
     /// The block of the area in which place `position` of the ring lies.
     pub fn block(self, position: u32) -> u32 {
         let stripe = (position % self.count).saturating_mul(self.blocks_each.get());
@@ -672,6 +687,11 @@ mod tests {
                 let used: HashSet<u32> = (0..stripes.blocks()).map(|tr| stripes.block(stripes.position(tr))).collect();
                 prop_assert_eq!(used.len() as u32, stripes.blocks());
                 prop_assert!(used.iter().all(|block| *block < stripes.blocks()));
+                for number in [0, u32::MAX / stripes.blocks() * stripes.blocks() - 1] {
+                    let next = stripes.next_number(number);
+                    let want = (stripes.position(number) + 1) % stripes.blocks();
+                    prop_assert_eq!(stripes.position(next), want);
+                }
                 prop_assert_eq!(stripes.block(stripes.position(1)), if count > 1 { blocks } else { 1 });
             }
         }

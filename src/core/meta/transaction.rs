@@ -312,8 +312,7 @@ pub fn replay<'b>(
     }
     let Some((newest_position, newest)) = newest else {
         // The first transaction ever may have been torn, and that alone.
-        let is_first_only = replayed.damaged == 0 || replayed.damaged == 1 && at(0).is_err();
-        return if is_first_only {
+        return if replayed.damaged <= 1 {
             Ok(replayed)
         } else {
             Err(ReplayError::Damaged)
