@@ -7,7 +7,7 @@ host_packages=(mmdebstrap debian-archive-keyring qemu-system-x86 python3 xz-util
 # The kernel was built with this compiler and this rustc: both belong to trixie.
 build_packages=(
 	rustc rust-src rust-clippy rustfmt cargo bindgen clang lld llvm gcc-14 make flex bison bc python3
-	libelf-dev libssl-dev zlib1g-dev pahole kmod xz-utils cpio erofs-utils
+	libelf-dev libssl-dev zlib1g-dev pahole kmod xz-utils zstd cpio erofs-utils
 )
 
 # No udev: it would triple the time that a guest takes to start, and nothing here needs it.
