@@ -35,7 +35,7 @@ options! {
         4 "al-stripes" Count Range::Within(1, 1024), AtRunTime;
     /// Size of one stripe of the activity log, in KiB.
     al_stripe_size: u32 = 32,
-        5 "al-stripe-size" Kibibytes Range::Within(4, 16_777_216), AtRunTime;
+        5 "al-stripe-size-kB" Kibibytes Range::Within(4, 16_777_216), AtRunTime;
 }
 
 options! {

@@ -92,7 +92,7 @@ policy! {
     /// What happens when the local disk reports an error (`drbd_io_error_p`).
     pub enum OnIoError {
         /// Report it to the application when the peer cannot help, and keep the disk.
-        PassOn = 0, "pass-on";
+        PassOn = 0, "pass_on";
         /// Run the `local-io-error` helper.
         CallHelper = 1, "call-local-io-error";
         /// Drop the disk and go on with that of the peer.
