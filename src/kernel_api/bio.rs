@@ -69,6 +69,20 @@ impl OpFlags {
     /// Of [`Operation::WriteZeroes`]: keep the space allocated. `REQ_NOUNMAP`
     pub(crate) const NO_UNMAP: Self = Self(1 << bindings::req_flag_bits___REQ_NOUNMAP);
 
+    /// All of the above. The other bits of `bi_opf` say how a bio was made (`REQ_ALLOC_CACHE`, `REQ_INTEGRITY`), and stay
+    /// with it.
+    pub(super) const ALL: Self = Self(
+        Self::SYNC.0
+            | Self::META.0
+            | Self::PRIO.0
+            | Self::IDLE.0
+            | Self::FUA.0
+            | Self::PREFLUSH.0
+            | Self::READ_AHEAD.0
+            | Self::BACKGROUND.0
+            | Self::NO_UNMAP.0,
+    );
+
     /// Whether all of `flags` are set.
     #[inline]
     pub(crate) const fn contains(self, flags: Self) -> bool {
@@ -177,7 +191,7 @@ impl Bio {
     /// How it asks.
     #[inline]
     pub(crate) fn flags(&self) -> OpFlags {
-        OpFlags(self.opf() & !0xff)
+        OpFlags(self.opf() & OpFlags::ALL.0)
     }
 
     /// Where it begins, in sectors of 512 bytes.

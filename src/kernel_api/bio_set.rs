@@ -132,7 +132,7 @@ impl<E: EndIo> BioSet<E> {
         // SAFETY: The bio is ours and not yet submitted.
         unsafe {
             let bio = bio.as_ptr();
-            (*bio).bi_opf = ((*bio).bi_opf & 0xff) | flags.as_raw();
+            (*bio).bi_opf = ((*bio).bi_opf & !OpFlags::ALL.as_raw()) | flags.as_raw();
         }
         self.submit(bio, bdev, Some(source), context);
     }

@@ -177,7 +177,8 @@ impl<T: BlockOps> GenDisk<T> {
         self.disk.as_ptr()
     }
 
-    /// Sets its size, in sectors of 512 bytes, and tells user space about a change. Whether it changed. Sleeps.
+    /// Sets its size, in sectors of 512 bytes, and tells user space about a change. Whether it told: it does not when the
+    /// size was or is now 0. Sleeps.
     pub(crate) fn set_capacity(&self, sectors: u64) -> bool {
         // SAFETY: The disk was added.
         unsafe { bindings::set_capacity_and_notify(self.as_ptr(), sectors) }
