@@ -69,3 +69,16 @@ void *drbd_shim_mempool_alloc(mempool_t *pool, gfp_t gfp)
 {
 	return mempool_alloc(pool, gfp);
 }
+
+/*
+ * A page that somebody else still refers to (a socket that may send it again) must not be handed out by the pool: it
+ * only loses our reference, and the reserve fills up with the next one.
+ */
+void drbd_shim_mempool_free_page(struct page *page, mempool_t *pool);
+void drbd_shim_mempool_free_page(struct page *page, mempool_t *pool)
+{
+	if (likely(page_count(page) == 1))
+		mempool_free(page, pool);
+	else
+		__free_page(page);
+}

@@ -263,7 +263,8 @@ impl<E: PagesEndIo> PinnedDrop for PagePool<E> {
 
 /// A buffer of pages, and the bio that reads or writes it.
 ///
-/// Dropping it frees its pages, in any context.
+/// Dropping it frees its pages, in any context. Pages that a socket still holds to send them again stay until it lets go
+/// of them, and do not go back to the reserve; but a buffer that is filled anew while a socket has it is sent as it is then.
 ///
 /// # Invariants
 ///
@@ -414,7 +415,7 @@ impl<E: PagesEndIo> Drop for PageBio<E> {
         unsafe {
             let pool = (*PagePool::<E>::pad(bio)).pool;
             for vec in self.table() {
-                bindings::mempool_free(vec.bv_page.cast(), (*pool).pages.get());
+                shims::drbd_shim_mempool_free_page(vec.bv_page, (*pool).pages.get());
             }
             bindings::bio_put(bio);
             (*pool).in_flight.put();
