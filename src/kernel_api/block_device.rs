@@ -42,17 +42,29 @@ impl Holder {
     }
 }
 
-/// One block of metadata in memory, placed so that a device can take it as it is.
+/// One block of metadata in memory, placed so that a device can take it as it is: it exists on the heap only.
 #[derive(Zeroable)]
 #[repr(C, align(4096))]
-pub(crate) struct MetaBlock(pub(crate) [u8; 4096]);
+pub(crate) struct MetaBlock([u8; 4096]);
 
 const _: () = assert!(size_of::<MetaBlock>() <= PAGE_SIZE);
 
 impl MetaBlock {
     /// A block of zeros. Sleeps.
     pub(crate) fn new() -> Result<KBox<Self>> {
-        Ok(KBox::init(pin_init::init_zeroed(), GFP_KERNEL)?)
+        KBox::init(pin_init::init_zeroed(), GFP_KERNEL)
+    }
+
+    /// Its bytes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8; 4096] {
+        &self.0
+    }
+
+    /// Its bytes, to be changed.
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8; 4096] {
+        &mut self.0
     }
 }
 
@@ -241,7 +253,6 @@ impl BackingDevice {
     ///
     /// `data` has 4096 bytes at an alignment of 4096, in memory of `kmalloc` or a page, as fit for the direction of `op`.
     unsafe fn transfer_block(&self, sector: u64, data: *mut u8, op: u32) -> Result {
-        // A `MetaBlock` that somebody put on a stack is not in the direct mapping: refused by the callee.
         // SAFETY: By the safety requirements; the device is open, and the bio of the callee ends before it returns.
         to_result(unsafe {
             bindings::bdev_rw_virt(
