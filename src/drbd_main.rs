@@ -8,6 +8,7 @@ use kernel::prelude::*;
 
 #[path = "../rust-bindings/bindings.rs"]
 mod bindings;
+mod kernel_api;
 
 module! {
     type: DrbdModule,

@@ -2,6 +2,11 @@
 
 //! Safe wrappers for what the kernel crate lacks, one file for each kernel concept. All `unsafe` of the module is here.
 
+#![allow(
+    dead_code,
+    reason = "a wrapper offers what its concept has, not only what the driver uses today"
+)]
+
 pub(crate) mod bio;
 pub(crate) mod bio_set;
 pub(crate) mod bio_vecs;
