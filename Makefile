@@ -22,7 +22,7 @@ guest: ## start a guest with drbd.ko and open a shell in it
 	@scripts/guest shell
 
 test-host: ## run the tests of the core on the host
-	@cd tests && cargo test --workspace -q
+	@scripts/cargo test --workspace -q
 
 gates: ## check style, lints, unsafe code, panic paths, licence lines
 	@scripts/gates

@@ -11,7 +11,10 @@ pub const BLOCK_SIZE: u32 = 4096;
 /// Sectors in an extent of the activity log, 4 MiB (`AL_EXTENT_SIZE`).
 pub const SECTORS_PER_AL_EXTENT: u64 = 8192;
 
-const _: () = assert!(usize::BITS == 64, "the engine is written for 64-bit machines");
+const _: () = assert!(
+    usize::BITS == 64,
+    "the engine is written for 64-bit machines"
+);
 
 /// A `usize` as `u64`: the same number on every machine that this crate builds for.
 #[inline]
