@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""python3 -m tests.pair [--a DRIVER] [--b DRIVER] [scenario or group ...]"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+from . import TREE
+from .cluster import Cluster
+from .runner import Runner, fresh_folder
+from .scenario import find
+
+
+def parse():
+    parser = argparse.ArgumentParser(prog="python3 -m tests.pair", description="Scenarios on guests with the stock kernel.")
+    parser.add_argument("--a", choices=["rust", "c"], default="rust", help="driver of the first guest, alpha")
+    parser.add_argument("--b", choices=["rust", "c"], default="rust", help="driver of the second guest, beta")
+    parser.add_argument("--module", type=pathlib.Path, default=TREE / "drbd.ko", help="our driver (default: %(default)s)")
+    parser.add_argument("--folder", type=pathlib.Path, help="where disks and logs go (default: build/pair-A-B)")
+    parser.add_argument("--list", action="store_true", help="names the scenarios and ends")
+    parser.add_argument("--keep", action="store_true", help="stops at the first failure and takes commands: a COMMAND or b COMMAND")
+    parser.add_argument("scenario", nargs="*", help="a group, a scenario, or group.scenario (default: all)")
+    return parser.parse_args()
+
+
+def converse(cluster):
+    """Commands for the guests as the last scenario left them, until the end of input."""
+    print("a COMMAND or b COMMAND; an empty line ends", flush=True)
+    while line := sys.stdin.readline().strip():
+        letter, _, command = line.partition(" ")
+        node = {"a": cluster.nodes[0], "b": cluster.nodes[-1]}.get(letter)
+        if node is not None:
+            result = node.run(command, check=False)
+            print((result.stdout + result.stderr).decode(errors="replace"), f"[{result.code}]", flush=True)
+
+
+def main():
+    options = parse()
+    scenarios = find(options.scenario)
+    if options.list:
+        for item in scenarios:
+            print(f"{item.title:40} {(item.function.__doc__ or '').splitlines()[0]}")
+        return 0
+    if "rust" in (options.a, options.b) and not options.module.exists():
+        sys.exit(f"{options.module} is not there; build it with: make module")
+    folder = fresh_folder(options.folder or TREE / f"build/pair-{options.a}-{options.b}")
+    with Cluster(folder, (options.a, options.b), options.module) as cluster:
+        runner = Runner(cluster, folder / "logs", options.keep)
+        print(f"alpha: {options.a}, beta: {options.b}; {len(scenarios)} scenarios; folder: {folder}", flush=True)
+        passed = runner.run(scenarios)
+        runner.summary()
+        if options.keep:
+            converse(cluster)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        code = 130
+    sys.stdout.flush()
+    os._exit(code) if code == 130 else sys.exit(code)

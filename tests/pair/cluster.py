@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One guest or two with a DRBD driver each, a cable between them, and disks that the host can look at."""
+
+import os
+
+from guests import Lab
+
+from . import TREE, backing
+from .config import Resource, drbd_conf
+from .node import Node
+from .scenario import Failed, expect
+
+DISK_SIZE = 64 << 20
+META_DISK_SIZE = 272 << 20  # two slots of indexed metadata and some
+DISKS = ["/dev/vdb", "/dev/vdc", "/dev/vdd"]
+META_DISK = "/dev/vdd"
+
+
+class Cluster:
+    """Use it in a `with`. `a` and `b` are the nodes; b is there when a scenario needs it."""
+
+    def __init__(self, folder, drivers, module=TREE / "drbd.ko"):
+        self.folder = folder
+        self._drivers = drivers
+        self._module = module
+        self._lab = Lab(folder)
+        self.resources = (Resource(),)
+        self.hosts = []
+        self.link = None
+        self.nodes = []
+
+    def __enter__(self):
+        self._lab.__enter__()
+        self.link = self._lab.link()
+        for name, driver in zip(("alpha", "beta"), self._drivers):
+            number = len(self.nodes) + 1
+            guest = self._lab.guest(name, module=self._module if driver == "rust" else None, links=[self.link],
+                                    disks=len(DISKS), disk_size=DISK_SIZE)  # fmt: skip
+            os.truncate(guest.folder / f"disk{len(DISKS) - 1}.raw", META_DISK_SIZE)
+            self.nodes.append(Node(guest, driver))
+            self.hosts.append((name, f"10.83.0.{number}", f"fd83::{number}"))
+        return self
+
+    def __exit__(self, *details):
+        self._lab.__exit__(*details)
+
+    @property
+    def a(self):
+        """The first node."""
+        return self.nodes[0]
+
+    @property
+    def b(self):
+        """The second node."""
+        return self.nodes[1]
+
+    # Guests
+
+    def running(self):
+        """The nodes whose guest runs."""
+        return [node for node in self.nodes if node.guest.is_on]
+
+    def start(self, count):
+        """Sees to it that the first `count` guests run."""
+        self._lab.start(*[node.guest for node in self.nodes[:count] if not node.guest.is_on])
+
+    def power_cut(self):
+        """Everything off."""
+        for node in self.nodes:
+            node.guest.power_cut()
+
+    def begin(self, count):
+        """What every scenario starts from: guests that run, the driver loaded, nothing configured."""
+        self.link.heal()
+        self.link.delay(0)
+        self.start(count)
+        for node in self.nodes[:count]:
+            node.begin()
+            node.load()
+
+    def clean(self):
+        """Takes away what a scenario left; fails where the driver does not let go."""
+        self.link.heal()
+        self.link.delay(0)
+        for node in self.running():
+            node.clean()
+
+    def returned(self, node):
+        """A node whose power was cut starts again, with driver and configuration, as a real one would boot."""
+        node.guest.start()
+        node.load()
+        self.put_config(node)
+
+    # Configuration
+
+    def put_config(self, node):
+        """Writes drbd.conf."""
+        node.guest.put(drbd_conf(self.resources, self.hosts_of_conf()), "/etc/drbd.conf")
+
+    def hosts_of_conf(self):
+        """The hosts that drbd.conf names: drbdadm wants two of them, also where only one runs."""
+        return self.hosts if len(self.hosts) > 1 else [*self.hosts, ("beta", "10.83.0.2", "fd83::2")]
+
+    def configure(self, *resources, equal=False, nodes=None):
+        """New content on all disks (different on each node, unless `equal`), drbd.conf, fresh metadata."""
+        self.resources = resources or (Resource(),)
+        for node in nodes or self.running():
+            for index in range(len(DISKS) - 1):
+                backing.fill(self.backing(node, DISKS[index]), "both" if equal else node.name)
+            backing.erase(self.backing(node, META_DISK))
+            self.put_config(node)
+            for resource in self.resources:
+                node.adm(f"create-md --force {resource.name}")
+
+    def up(self, *resources, **conditions):
+        """configure(), `up` on both, and Connected."""
+        self.configure(*resources, **conditions)
+        for node in self.running():
+            for resource in self.resources:
+                node.adm(f"up {resource.name}")
+        self.wait(connection="Connected")
+
+    def ready(self, *resources):
+        """up() on equal disks, with the initial sync skipped: both UpToDate at once, both Secondary."""
+        self.up(*resources, equal=True)
+        for volume in self.volumes():
+            self.a.setup(f"new-current-uuid --clear-bitmap {volume.minor}")
+        self.wait(disk="UpToDate", peer_disk="UpToDate", connection="Connected", out_of_sync=0)
+
+    def volumes(self):
+        """All volumes of all resources."""
+        return [volume for resource in self.resources for volume in resource.volumes]
+
+    def wait(self, **wanted):
+        """Waits on all running nodes, for all volumes."""
+        for node in self.running():
+            for volume in self.volumes():
+                node.wait(volume.minor, **wanted)
+
+    # Disks
+
+    def backing(self, node, disk):
+        """The file on the host that is this disk of the guest."""
+        return node.guest.folder / f"disk{DISKS.index(disk)}.raw"
+
+    def differences(self):
+        """How many blocks of 4 KiB differ between the two nodes, over the data of all volumes."""
+        count = 0
+        for volume in self.volumes():
+            size = self.a.size(volume.minor)
+            expect(self.b.size(volume.minor), size, f"size of minor {volume.minor} on both nodes")
+            paths = [self.backing(node, volume.disk) for node in self.nodes]
+            count += len(backing.differing_blocks(*paths, size))
+        return count
+
+    def expect_equal(self):
+        """Both nodes UpToDate, nothing marked, and the disks equal byte by byte."""
+        self.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+        if count := self.differences():
+            raise Failed(f"{count} blocks of 4 KiB differ, and none is marked out of sync")

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One guest with a DRBD driver: the tools on it, and what it says about its devices."""
+
+import shlex
+import time
+
+from guests import TimeLimit
+
+from . import console, proc
+from .scenario import Failed, expect
+
+COMMAND_SECONDS = 120
+WAIT_SECONDS = 240
+
+
+class Node:
+    """`driver` is `rust` or `c`. Times are limits, never expectations."""
+
+    def __init__(self, guest, driver):
+        self.guest = guest
+        self.driver = driver
+        self.name = guest.name
+        self._mark = 0
+        self._started = []
+
+    # Commands
+
+    def run(self, command, limit=COMMAND_SECONDS, check=True, input=b""):
+        """Runs a command (a line for the shell, or a list of words)."""
+        return self.guest.run(command, limit, input=input, check=check)
+
+    def text(self, command, limit=COMMAND_SECONDS):
+        """Standard output of a command."""
+        return self.run(command, limit).text
+
+    def spawn(self, command):
+        """Starts a command; it is killed at the end of the scenario."""
+        running = self.guest.spawn(command)
+        self._started.append(running)
+        return running
+
+    def adm(self, command, limit=COMMAND_SECONDS, check=True):
+        """drbdadm."""
+        return self.run(["drbdadm", *shlex.split(command)], limit, check)
+
+    def setup(self, command, limit=COMMAND_SECONDS, check=True):
+        """drbdsetup."""
+        return self.run(["drbdsetup", *shlex.split(command)], limit, check)
+
+    def refuses(self, command, code, text):
+        """A command must end with this exit code and this text in its output; answers the whole output."""
+        result = self.run(command, check=False)
+        output = (result.stdout + result.stderr).decode(errors="replace").strip()
+        if result.code != code or text not in output:
+            raise Failed(f"{self.name}: {command}: expected exit code {code} and {text!r},\ngot {result.code} and {output!r}")
+        return output
+
+    # Driver
+
+    def load(self, parameters="usermode_helper=/bin/true"):
+        """modprobe, and that it is the driver that was asked for."""
+        self.run(f"modprobe drbd {parameters}")
+        out_of_tree = "O" in self.text("cat /sys/module/drbd/taint")
+        expect(out_of_tree, self.driver == "rust", f"{self.name}: the driver is not the kernel's own")
+
+    def unload(self):
+        """rmmod; fails where something is left."""
+        self.run("if [ -e /proc/drbd ]; then rmmod drbd; fi")
+
+    # State
+
+    def devices(self):
+        """All minors of /proc/drbd."""
+        return proc.parse(self.text("cat /proc/drbd"))
+
+    def device(self, minor=0):
+        """One minor of /proc/drbd."""
+        return self.devices().get(minor) or proc.Device(minor, "Unconfigured")
+
+    def wait(self, minor=0, limit=WAIT_SECONDS, **wanted):
+        """Waits until connection, role, peer, disk, peer_disk, out_of_sync, ... are as wanted (a value or a set of values)."""
+        wanted = {key: value if isinstance(value, (set, frozenset)) else {value} for key, value in wanted.items()}
+        deadline = time.monotonic() + limit
+        while True:
+            device = self.device(minor)
+            if all(getattr(device, key) in values for key, values in wanted.items()):
+                return device
+            if time.monotonic() > deadline:
+                goal = ", ".join(f"{key} {'|'.join(map(str, values))}" for key, values in wanted.items())
+                raise TimeLimit(f"{self.name}: waited {limit} s for {goal}; {device}")
+            time.sleep(0.2)
+
+    def size(self, minor=0):
+        """Bytes of /dev/drbdN."""
+        return 512 * int(self.text(f"cat /sys/block/drbd{minor}/size"))
+
+    def uuids(self, minor=0):
+        """Generation identifiers: current, bitmap, two of history; the lowest bit, which marks a Primary, taken away."""
+        words = self.text(f"drbdsetup get-gi {minor}").split(":")
+        return [int(word, 16) & ~1 for word in words[:4]]
+
+    # Data
+
+    def write(self, offset, data, minor=0, limit=COMMAND_SECONDS):
+        """Writes bytes (whole sectors) to the device and waits until they are stable."""
+        command = f"dd of=/dev/drbd{minor} bs=1M iflag=fullblock oflag=direct,seek_bytes seek={offset} conv=notrunc,fsync status=none"
+        self.run(command, limit, input=data)
+
+    def read(self, offset, length, minor=0, limit=COMMAND_SECONDS):
+        """Reads bytes of the device, past the page cache."""
+        command = f"dd if=/dev/drbd{minor} bs=1M iflag=direct,skip_bytes,count_bytes skip={offset} count={length} status=none"
+        return self.run(command, limit).stdout
+
+    def fio(self, *options, minor=0, limit=300):
+        """fio on the device, past the page cache; fails when it found an error."""
+        common = f"fio --name=load --filename=/dev/drbd{minor} --direct=1 --ioengine=libaio --randrepeat=1 --output-format=terse"
+        return self.run([*common.split(), *options], limit)
+
+    # Kernel log
+
+    def log(self):
+        """What the kernel of this node has printed since the scenario started."""
+        return self.guest.console()[self._mark :]
+
+    def complaints(self):
+        """Lines of it that a healthy kernel does not print."""
+        return console.complaints(self.log())
+
+    def begin(self):
+        """A scenario starts: what the kernel prints from here on is its own."""
+        self._mark = len(self.guest.console())
+
+    def clean(self):
+        """Takes away what a scenario left: processes, mounts, resources, the driver."""
+        for running in self._started:
+            if not running.ended:
+                running.kill()
+        self._started.clear()
+        self.run("for m in $(grep -o '^/dev/drbd[^ ]* [^ ]*' /proc/mounts | cut -d' ' -f2); do umount $m; done", 60)
+        self.run("for name in $(drbdsetup status 2>/dev/null | sed -n 's/^\\([^ #]*\\) role:.*/\\1/p'); do drbdsetup down $name; done", 60)
+        self.unload()

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Runs scenarios one after the other on the same guests; boots new ones where a guest did not survive."""
+
+import shutil
+import signal
+import sys
+import time
+import traceback
+
+from guests import CommandFailed, GuestLost, TimeLimit
+
+from .scenario import Failed
+
+EXPECTED_FAILURES = (Failed, CommandFailed, GuestLost, TimeLimit)
+
+
+class Runner:
+    """Prints one line for each scenario, and more under those that fail."""
+
+    def __init__(self, cluster, logs, keep=False):
+        self.cluster = cluster
+        self.logs = logs
+        self.keep = keep  # stop at the first failure, and touch nothing after it
+        self.passed = []
+        self.failed = []
+
+    def run(self, scenarios):
+        """Runs all; answers whether all passed."""
+        for scenario in scenarios:
+            self._one(scenario)
+            if self.keep and self.failed:
+                break
+        return not self.failed
+
+    def _one(self, scenario):
+        started = time.monotonic()
+        problem = _within(scenario.limit, self._play, scenario)
+        complaints = [f"{node.name}: {line}" for node in self.cluster.nodes for line in node.complaints()]
+        if problem is None and complaints:
+            problem = "the kernel complained"
+        if problem is not None or complaints:
+            self._keep_logs(scenario)
+        leftover = None if self.keep and problem else _within(120, self.cluster.clean)
+        if problem is None and leftover is not None:
+            problem = f"cleaning up after it: {leftover}"
+            self._keep_logs(scenario)
+        if (complaints or leftover is not None) and not self.keep:
+            self.cluster.power_cut()
+        seconds = time.monotonic() - started
+        (self.passed if problem is None else self.failed).append(scenario.title)
+        print(f"{'ok    ' if problem is None else 'FAILED'} {scenario.title} ({seconds:.0f} s)", flush=True)
+        for line in ([] if problem is None else [*problem.splitlines(), *complaints[:20]]):
+            print(f"       {line}", flush=True)
+        if problem is not None:
+            print(f"       logs: {self.logs / scenario.title}.*.log", flush=True)
+
+    def _play(self, scenario):
+        cluster = self.cluster
+        for node in cluster.nodes:
+            node.begin()
+        cluster.begin(scenario.nodes)
+        scenario.function(cluster)
+
+    def _keep_logs(self, scenario):
+        self.logs.mkdir(parents=True, exist_ok=True)
+        for node in self.cluster.nodes:
+            (self.logs / f"{scenario.title}.{node.name}.log").write_text(node.log())
+            try:
+                state = node.text("cat /proc/drbd; drbdsetup show; drbdsetup-84 events2 --now all; ps -eo pid,stat,wchan:30,args | grep -w drbd", 20)
+            except EXPECTED_FAILURES as error:
+                state = str(error)
+            (self.logs / f"{scenario.title}.{node.name}.state.log").write_text(state)
+
+    def summary(self):
+        """The last line."""
+        for title in self.failed:
+            print(f"failed: {title}")
+        print(f"{len(self.passed)} passed, {len(self.failed)} failed", flush=True)
+
+
+def _within(limit, function, *arguments):
+    """Calls; answers what went wrong as text, or None."""
+
+    def expired(*_):
+        raise TimeLimit(f"not done after {limit} s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.setitimer(signal.ITIMER_REAL, limit)
+    try:
+        function(*arguments)
+        return None
+    except EXPECTED_FAILURES as error:
+        place = traceback.extract_tb(sys.exc_info()[2])
+        lines = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}: {frame.line}" for frame in place if "scenarios/" in frame.filename]
+        return "\n".join([f"{type(error).__name__}: {error}", *lines])
+    except Exception:  # a scenario that is wrong itself must not end the others
+        return traceback.format_exc()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def fresh_folder(folder):
+    """An empty folder for this run."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
