@@ -6,69 +6,21 @@
 //! Nothing is done here. The [`Handshake`] tells the outcome and all that the caller has to do for it, in order.
 
 use super::compare::{compare, CompareContext, Comparison, Side, Verdict};
-use crate::state::{numbered, DiskState, Role};
-
-numbered! {
-    /// What to do after a split brain (`after-sb-0pri`, `-1pri`, `-2pri`; `enum drbd_after_sb_p`).
-    pub enum AfterSplitBrain {
-        /// Disconnect.
-        Disconnect = 0 "disconnect",
-        /// The node that was Primary last loses its changes.
-        DiscardYoungerPrimary = 1 "discard-younger-primary",
-        /// The node that was Primary first loses its changes.
-        DiscardOlderPrimary = 2 "discard-older-primary",
-        /// If one node has no changes, it takes over those of the other.
-        DiscardZeroChanges = 3 "discard-zero-changes",
-        /// The node with fewer changes loses them.
-        DiscardLeastChanges = 4 "discard-least-changes",
-        /// This node loses its changes.
-        DiscardLocal = 5 "discard-local",
-        /// The peer loses its changes.
-        DiscardRemote = 6 "discard-remote",
-        /// As without a Primary, if that would discard the changes of the Secondary; else disconnect.
-        Consensus = 7 "consensus",
-        /// The Secondary loses its changes.
-        DiscardSecondary = 8 "discard-secondary",
-        /// As without a Primary; a Primary that would lose its changes steps down, or has a handler called.
-        CallHelper = 9 "call-pri-lost-after-sb",
-        /// As without a Primary, even if a Primary loses its changes.
-        Violently = 10 "violently-as0p",
-    }
-}
-
-numbered! {
-    /// What a Primary does that would have to become target of a resync (`rr-conflict`).
-    pub enum RoleConflict {
-        /// Disconnects.
-        Disconnect = 0 "disconnect",
-        /// Calls the `pri-lost` handler, and disconnects.
-        CallHelper = 9 "call-pri-lost",
-        /// Becomes target: the data changes under the application.
-        Violently = 10 "violently",
-    }
-}
-
-impl AfterSplitBrain {
-    /// The policy that the peer must have for both to decide alike.
-    #[must_use]
-    pub const fn mirrored(self) -> Self {
-        match self {
-            Self::DiscardLocal => Self::DiscardRemote,
-            Self::DiscardRemote => Self::DiscardLocal,
-            same => same,
-        }
-    }
-}
+pub use super::report::{Direction, Helper, Level, Note, Outcome, Reason, Step, Steps};
+use crate::config::{
+    AfterSplitBrain0p, AfterSplitBrain1p, AfterSplitBrain2p, NetConf, RoleConflict,
+};
+use crate::state::{DiskState, Role};
 
 /// The policies of the network configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policies {
     /// After a split brain without a Primary.
-    pub after_split_brain_0: AfterSplitBrain,
+    pub after_split_brain_0: AfterSplitBrain0p,
     /// After a split brain with one Primary.
-    pub after_split_brain_1: AfterSplitBrain,
+    pub after_split_brain_1: AfterSplitBrain1p,
     /// After a split brain with two Primaries.
-    pub after_split_brain_2: AfterSplitBrain,
+    pub after_split_brain_2: AfterSplitBrain2p,
     /// Whether these count also where the identifiers do not tell what must be sent (`always-asbp`).
     pub always: bool,
     /// For a Primary that would become target.
@@ -80,12 +32,25 @@ pub struct Policies {
 impl Default for Policies {
     fn default() -> Self {
         Self {
-            after_split_brain_0: AfterSplitBrain::Disconnect,
-            after_split_brain_1: AfterSplitBrain::Disconnect,
-            after_split_brain_2: AfterSplitBrain::Disconnect,
+            after_split_brain_0: AfterSplitBrain0p::Disconnect,
+            after_split_brain_1: AfterSplitBrain1p::Disconnect,
+            after_split_brain_2: AfterSplitBrain2p::Disconnect,
             always: false,
             role_conflict: RoleConflict::Disconnect,
             dry_run: false,
+        }
+    }
+}
+
+impl From<&NetConf> for Policies {
+    fn from(net: &NetConf) -> Self {
+        Self {
+            after_split_brain_0: net.after_sb_0p,
+            after_split_brain_1: net.after_sb_1p,
+            after_split_brain_2: net.after_sb_2p,
+            always: net.always_asbp,
+            role_conflict: net.rr_conflict,
+            dry_run: net.tentative,
         }
     }
 }
@@ -112,288 +77,6 @@ pub struct Meeting {
     pub policies: Policies,
 }
 
-/// A handler of the administrator's, called with the minor or the resource (`drbdadm` handlers).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Helper {
-    /// There is a split brain; the policies have not been looked at.
-    InitialSplitBrain,
-    /// There is a split brain that no policy resolves.
-    SplitBrain,
-    /// A Primary would become target of a resync.
-    PrimaryLost,
-    /// A Primary loses its changes after a split brain, but cannot step down.
-    PrimaryLostAfterSplitBrain,
-}
-
-impl Helper {
-    /// The name that the handler is called by.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InitialSplitBrain => "initial-split-brain",
-            Self::SplitBrain => "split-brain",
-            Self::PrimaryLost => "pri-lost",
-            Self::PrimaryLostAfterSplitBrain => "pri-lost-after-sb",
-        }
-    }
-}
-
-/// The direction of a resync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// This node sends.
-    Source,
-    /// This node receives.
-    Target,
-}
-
-impl Direction {
-    const fn verdict(self, full: bool) -> Verdict {
-        match (self, full) {
-            (Self::Source, false) => Verdict::SourceBitmap,
-            (Self::Source, true) => Verdict::SourceFull,
-            (Self::Target, false) => Verdict::TargetBitmap,
-            (Self::Target, true) => Verdict::TargetFull,
-        }
-    }
-
-    /// The node that has the data, for the log.
-    const fn name_of_origin(self) -> &'static str {
-        match self {
-            Self::Source => "this",
-            Self::Target => "peer",
-        }
-    }
-}
-
-/// Why the nodes do not get together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The disks never had the same data.
-    Unrelated,
-    /// The peer speaks too old a protocol.
-    NeedsProtocol(u32),
-    /// The peer lacks a feature.
-    NeedsFeature {
-        /// The protocol version of peers that have it.
-        protocol: u32,
-        /// The feature flags of peers that have it.
-        features: u32,
-    },
-    /// A split brain that nothing resolves.
-    SplitBrain,
-    /// This node should send, but its own data is of no use.
-    SourceInconsistent,
-    /// This node should receive, but is Primary.
-    TargetPrimary,
-    /// It was a dry run.
-    DryRun,
-}
-
-/// What two nodes do about their data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// Nothing: they are equal. Connected.
-    NoSync,
-    /// This node sends. WFBitMapS.
-    BecomeSource {
-        /// All of it: first mark every block and write the bitmap.
-        full: bool,
-    },
-    /// This node receives. WFBitMapT.
-    BecomeTarget {
-        /// All of it: first mark every block and write the bitmap.
-        full: bool,
-    },
-    /// Nothing can be done. The connection is taken down, or, where one side was attaching, its disk is let go.
-    Disconnect(Reason),
-}
-
-/// How urgent a line in the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// `KERN_INFO`
-    Info,
-    /// `KERN_WARNING`
-    Warning,
-    /// `KERN_ERR`
-    Error,
-    /// `KERN_ALERT`
-    Alert,
-}
-
-/// A line for the log. Its text is that of 8.4, by [`Display`](core::fmt::Display).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Note {
-    /// The states of the disks decided.
-    ByDiskStates(Direction),
-    /// A policy that cannot be where it is.
-    ConfigurationError,
-    /// The policy did not come to a decision.
-    FallBackToLeastChanges,
-    /// This node is no longer Primary.
-    GaveUpPrimary,
-    /// A policy resolved a split brain.
-    SolvedByPolicy {
-        /// The number of Primaries.
-        primaries: u8,
-        /// The outcome.
-        direction: Direction,
-    },
-    /// ... but everything must be sent.
-    FullSyncForAmbiguity,
-    /// The administrator resolved a split brain (`discard-my-data`).
-    SolvedByAdministrator(Direction),
-    /// A Primary becomes target.
-    TargetThoughPrimary,
-    /// What a dry run found.
-    WouldBecome {
-        /// The direction, if data differs.
-        direction: Option<Direction>,
-        /// Whether everything would be sent.
-        full: bool,
-    },
-    /// The whole bitmap is about to be written.
-    FullSync,
-    /// The nodes do not get together.
-    Refused(Reason),
-}
-
-impl Note {
-    /// How urgent the line is.
-    pub const fn level(self) -> Level {
-        match self {
-            Self::ByDiskStates(_) | Self::WouldBecome { .. } | Self::FullSync => Level::Info,
-            Self::FallBackToLeastChanges
-            | Self::GaveUpPrimary
-            | Self::SolvedByPolicy { .. }
-            | Self::FullSyncForAmbiguity
-            | Self::SolvedByAdministrator(_)
-            | Self::TargetThoughPrimary => Level::Warning,
-            Self::ConfigurationError
-            | Self::Refused(Reason::SourceInconsistent | Reason::TargetPrimary | Reason::DryRun) => {
-                Level::Error
-            }
-            Self::Refused(_) => Level::Alert,
-        }
-    }
-}
-
-impl core::fmt::Display for Note {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match *self {
-            Self::ByDiskStates(direction) => write!(
-                f,
-                "Becoming sync {} due to disk states.",
-                match direction {
-                    Direction::Source => "source",
-                    Direction::Target => "target",
-                }
-            ),
-            Self::ConfigurationError => f.write_str("Configuration error."),
-            Self::FallBackToLeastChanges => f.write_str(
-                "Discard younger/older primary did not find a decision\nUsing discard-least-changes instead",
-            ),
-            Self::GaveUpPrimary => f.write_str("Successfully gave up primary role."),
-            Self::SolvedByPolicy { primaries, direction } => write!(
-                f,
-                "Split-Brain detected, {primaries} primaries, automatically solved. Sync from {} node",
-                direction.name_of_origin()
-            ),
-            Self::FullSyncForAmbiguity => f.write_str("Doing a full sync, since UUIDs where ambiguous."),
-            Self::SolvedByAdministrator(direction) => write!(
-                f,
-                "Split-Brain detected, manually solved. Sync from {} node",
-                direction.name_of_origin()
-            ),
-            Self::TargetThoughPrimary => {
-                f.write_str("Becoming SyncTarget, violating the stable-dataassumption")
-            }
-            Self::WouldBecome { direction: None, .. } => {
-                f.write_str("dry-run connect: No resync, would become Connected immediately.")
-            }
-            Self::WouldBecome { direction: Some(direction), full } => write!(
-                f,
-                "dry-run connect: Would become {}, doing a {} resync.",
-                match direction {
-                    Direction::Source => "SyncSource",
-                    Direction::Target => "SyncTarget",
-                },
-                if full { "full" } else { "bit-map based" }
-            ),
-            Self::FullSync => {
-                f.write_str("Writing the whole bitmap, full sync required after drbd_sync_handshake.")
-            }
-            Self::Refused(reason) => reason.fmt(f),
-        }
-    }
-}
-
-impl core::fmt::Display for Reason {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match *self {
-            Self::Unrelated => f.write_str("Unrelated data, aborting!"),
-            Self::NeedsProtocol(protocol) => {
-                write!(f, "To resolve this both sides have to support at least protocol {protocol}")
-            }
-            Self::NeedsFeature { protocol, features } => write!(
-                f,
-                "To resolve this both sides have to support at least protocol {protocol} and feature flags {features:#x}"
-            ),
-            Self::SplitBrain => f.write_str("Split-Brain detected but unresolved, dropping connection!"),
-            Self::SourceInconsistent => f.write_str("I shall become SyncSource, but I am inconsistent!"),
-            Self::TargetPrimary => f.write_str("I shall become SyncTarget, but I am primary!"),
-            Self::DryRun => f.write_str("dry-run connect: done"),
-        }
-    }
-}
-
-/// What comes up on the way to the outcome: a helper to call, or a line to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Call this handler. The connection waits for it.
-    Call(Helper),
-    /// Log this line.
-    Log(Note),
-}
-
-/// The most steps that one handshake has.
-const MAX_STEPS: usize = 12;
-
-/// The steps on the way to the outcome, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steps {
-    steps: [Option<Step>; MAX_STEPS],
-}
-
-impl Steps {
-    fn push(&mut self, step: Step) {
-        if let Some(free) = self.steps.iter_mut().find(|place| place.is_none()) {
-            *free = Some(step);
-        }
-    }
-
-    /// All of them, in order.
-    pub fn iter(&self) -> impl Iterator<Item = Step> + '_ {
-        self.steps.iter().copied().flatten()
-    }
-
-    /// The handlers to call, in order.
-    pub fn helpers(&self) -> impl Iterator<Item = Helper> + '_ {
-        self.iter().filter_map(|step| match step {
-            Step::Call(helper) => Some(helper),
-            Step::Log(_) => None,
-        })
-    }
-
-    /// The lines to log, in order.
-    pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
-        self.iter().filter_map(|step| match step {
-            Step::Log(note) => Some(note),
-            Step::Call(_) => None,
-        })
-    }
-}
-
 /// What came out of a handshake, and what the caller has to do for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
@@ -414,9 +97,7 @@ pub fn handshake(meeting: &Meeting) -> Handshake {
         meeting,
         role: meeting.own.role,
         demote: false,
-        steps: Steps {
-            steps: [None; MAX_STEPS],
-        },
+        steps: Steps::new(),
     };
     let outcome = match way.decide(comparison.verdict) {
         Ok(outcome) => outcome,
@@ -579,32 +260,28 @@ impl Way<'_> {
 
     /// Which of the two has the data, by `after-sb-0pri`.
     fn without_primary(&mut self) -> Option<Direction> {
-        use AfterSplitBrain as P;
+        use AfterSplitBrain0p as P;
         match self.meeting.policies.after_split_brain_0 {
             P::Disconnect => None,
-            P::DiscardYoungerPrimary => match self.older_primary() {
-                Some(older) => Some(older),
-                None => Some(self.fall_back()),
-            },
-            P::DiscardOlderPrimary => match self.older_primary() {
-                Some(Direction::Source) => Some(Direction::Target),
-                Some(Direction::Target) => Some(Direction::Source),
-                None => Some(self.fall_back()),
-            },
+            P::DiscardYoungerPrimary => Some(match self.older_primary() {
+                Some(older) => older,
+                None => self.fall_back(),
+            }),
+            P::DiscardOlderPrimary => Some(match self.older_primary() {
+                Some(older) => older.opposite(),
+                None => self.fall_back(),
+            }),
             P::DiscardZeroChanges => self.by_zero_changes(),
             P::DiscardLeastChanges => Some(self.by_changes()),
             P::DiscardLocal => Some(Direction::Target),
             P::DiscardRemote => Some(Direction::Source),
-            P::Consensus | P::DiscardSecondary | P::CallHelper | P::Violently => {
-                self.configuration_error()
-            }
         }
     }
 
     /// Which of the two has the data, by `after-sb-1pri`.
     fn with_one_primary(&mut self) -> Option<Direction> {
-        use AfterSplitBrain as P;
-        let by_role = if self.role == Role::Primary {
+        use AfterSplitBrain1p as P;
+        let primary = if self.role == Role::Primary {
             Direction::Source
         } else {
             Direction::Target
@@ -613,46 +290,27 @@ impl Way<'_> {
             P::Disconnect => None,
             P::Consensus => self
                 .without_primary()
-                .filter(|direction| *direction == by_role),
-            P::Violently => self.without_primary(),
-            P::DiscardSecondary => Some(by_role),
+                .filter(|direction| *direction == primary),
+            P::DiscardSecondary => Some(primary),
             P::CallHelper => {
                 let direction = self.without_primary();
                 self.step_down_for(direction)
             }
-            P::DiscardYoungerPrimary
-            | P::DiscardOlderPrimary
-            | P::DiscardZeroChanges
-            | P::DiscardLeastChanges
-            | P::DiscardLocal
-            | P::DiscardRemote => self.configuration_error(),
+            P::Violently => self.without_primary(),
         }
     }
 
     /// Which of the two has the data, by `after-sb-2pri`.
     fn with_two_primaries(&mut self) -> Option<Direction> {
-        use AfterSplitBrain as P;
+        use AfterSplitBrain2p as P;
         match self.meeting.policies.after_split_brain_2 {
             P::Disconnect => None,
-            P::Violently => self.without_primary(),
             P::CallHelper => {
                 let direction = self.without_primary();
                 self.step_down_for(direction)
             }
-            P::Consensus
-            | P::DiscardSecondary
-            | P::DiscardYoungerPrimary
-            | P::DiscardOlderPrimary
-            | P::DiscardZeroChanges
-            | P::DiscardLeastChanges
-            | P::DiscardLocal
-            | P::DiscardRemote => self.configuration_error(),
+            P::Violently => self.without_primary(),
         }
-    }
-
-    fn configuration_error(&mut self) -> Option<Direction> {
-        self.log(Note::ConfigurationError);
-        None
     }
 
     /// A Primary that is to lose its changes steps down before; if it cannot, a handler is called, and nothing solved.
@@ -732,5 +390,211 @@ impl Way<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Uuids;
+    use super::*;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    fn side(current: u64) -> Side {
+        Side {
+            uuids: Uuids::from_array([current, 0xb0, 0xc0, 0xd0]),
+            bits_set: 5,
+            crashed_primary: false,
+            discard_my_data: false,
+            role: Role::Secondary,
+        }
+    }
+
+    /// Two nodes that have both been written to since they parted.
+    fn split_brain(policies: Policies) -> Meeting {
+        Meeting {
+            own: side(0xa0),
+            peer: side(0xe0),
+            own_disk: DiskState::UpToDate,
+            own_disk_negotiated: DiskState::Diskless,
+            peer_disk: DiskState::UpToDate,
+            can_demote: true,
+            context: CompareContext {
+                agreed_protocol: 101,
+                agreed_write_same: true,
+                resolve_conflicts: false,
+            },
+            policies,
+        }
+    }
+
+    fn as_primary(meeting: Meeting) -> Meeting {
+        let own = Side {
+            role: Role::Primary,
+            ..meeting.own
+        };
+        Meeting { own, ..meeting }
+    }
+
+    fn helpers(handshake: &Handshake) -> Vec<&'static str> {
+        handshake.steps.helpers().map(Helper::name).collect()
+    }
+
+    fn lines(handshake: &Handshake) -> Vec<String> {
+        handshake
+            .steps
+            .notes()
+            .map(|note| note.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn unresolved() {
+        let handshake = handshake(&split_brain(Policies::default()));
+        assert_eq!(handshake.outcome, Outcome::Disconnect(Reason::SplitBrain));
+        assert_eq!(helpers(&handshake), ["initial-split-brain", "split-brain"]);
+        assert_eq!(
+            lines(&handshake),
+            ["Split-Brain detected but unresolved, dropping connection!"]
+        );
+    }
+
+    #[test]
+    fn resolved_by_the_administrator() {
+        let mut meeting = split_brain(Policies::default());
+        meeting.peer.discard_my_data = true;
+        let handshake = handshake(&meeting);
+        assert_eq!(handshake.outcome, Outcome::BecomeSource { full: false });
+        assert_eq!(helpers(&handshake), ["initial-split-brain"]);
+        assert_eq!(
+            lines(&handshake),
+            ["Split-Brain detected, manually solved. Sync from this node"]
+        );
+    }
+
+    #[test]
+    fn resolved_by_the_number_of_changes() {
+        let policies = Policies {
+            after_split_brain_0: AfterSplitBrain0p::DiscardLeastChanges,
+            ..Policies::default()
+        };
+        for (own_bits, full) in [(1, false), (9, true)] {
+            let mut meeting = split_brain(policies);
+            meeting.own.bits_set = own_bits;
+            assert_eq!(
+                handshake(&meeting).outcome,
+                if full {
+                    Outcome::BecomeSource { full: false }
+                } else {
+                    Outcome::BecomeTarget { full: false }
+                }
+            );
+        }
+    }
+
+    #[test]
+    fn ambiguous_histories_need_always_and_a_full_resync() {
+        let mut policies = Policies {
+            after_split_brain_0: AfterSplitBrain0p::DiscardRemote,
+            ..Policies::default()
+        };
+        for (always, outcome) in [
+            (false, Outcome::Disconnect(Reason::SplitBrain)),
+            (true, Outcome::BecomeSource { full: true }),
+        ] {
+            policies.always = always;
+            let mut meeting = split_brain(policies);
+            meeting.own.uuids.bitmap = 0;
+            assert_eq!(handshake(&meeting).outcome, outcome);
+        }
+    }
+
+    #[test]
+    fn a_primary_steps_down_or_calls_for_help() {
+        let policies = Policies {
+            after_split_brain_0: AfterSplitBrain0p::DiscardLocal,
+            after_split_brain_1: AfterSplitBrain1p::CallHelper,
+            ..Policies::default()
+        };
+        let meeting = as_primary(split_brain(policies));
+        let willing = handshake(&meeting);
+        assert!(willing.demote);
+        assert_eq!(willing.outcome, Outcome::BecomeTarget { full: false });
+        let in_use = handshake(&Meeting {
+            can_demote: false,
+            ..meeting
+        });
+        assert!(!in_use.demote);
+        assert_eq!(in_use.outcome, Outcome::Disconnect(Reason::SplitBrain));
+        assert_eq!(
+            helpers(&in_use),
+            ["initial-split-brain", "pri-lost-after-sb", "split-brain"]
+        );
+    }
+
+    #[test]
+    fn a_primary_does_not_become_target_unless_told_so() {
+        let mut meeting = as_primary(split_brain(Policies::default()));
+        meeting.peer.uuids.bitmap = meeting.own.uuids.current;
+        for (role_conflict, outcome, called) in [
+            (
+                RoleConflict::Disconnect,
+                Outcome::Disconnect(Reason::TargetPrimary),
+                &[][..],
+            ),
+            (
+                RoleConflict::CallHelper,
+                Outcome::Disconnect(Reason::TargetPrimary),
+                &["pri-lost"],
+            ),
+            (
+                RoleConflict::Violently,
+                Outcome::BecomeTarget { full: false },
+                &[],
+            ),
+        ] {
+            meeting.policies.role_conflict = role_conflict;
+            let handshake = handshake(&meeting);
+            assert_eq!(handshake.outcome, outcome);
+            assert_eq!(helpers(&handshake), called);
+        }
+    }
+
+    #[test]
+    fn an_inconsistent_disk_receives_whatever_the_identifiers_say() {
+        let mut meeting = split_brain(Policies::default());
+        meeting.peer.uuids.bitmap = meeting.own.uuids.current;
+        meeting.peer_disk = DiskState::Inconsistent;
+        let handshake_of_two = handshake(&meeting);
+        assert_eq!(
+            handshake_of_two.outcome,
+            Outcome::BecomeSource { full: false }
+        );
+        assert_eq!(
+            lines(&handshake_of_two),
+            ["Becoming sync source due to disk states."]
+        );
+        meeting.own_disk = DiskState::Inconsistent;
+        meeting.own.uuids.bitmap = meeting.peer.uuids.current;
+        meeting.peer.uuids.bitmap = 0;
+        assert_eq!(
+            handshake(&meeting).outcome,
+            Outcome::Disconnect(Reason::SourceInconsistent)
+        );
+    }
+
+    #[test]
+    fn dry_run() {
+        let mut meeting = split_brain(Policies {
+            dry_run: true,
+            ..Policies::default()
+        });
+        meeting.own.uuids = Uuids::NEW_DISK;
+        let handshake = handshake(&meeting);
+        assert_eq!(handshake.outcome, Outcome::Disconnect(Reason::DryRun));
+        assert_eq!(
+            lines(&handshake),
+            ["dry-run connect: Would become SyncTarget, doing a full resync."]
+        );
     }
 }

@@ -16,9 +16,12 @@
 
 pub mod compare;
 pub mod handshake;
+pub mod report;
 
 #[cfg(test)]
 mod against_c;
+#[cfg(test)]
+mod two_nodes;
 
 /// The current identifier of a disk that was never used.
 pub const JUST_CREATED: u64 = 4;
@@ -105,6 +108,31 @@ impl Uuids {
         let lost = core::mem::replace(&mut self.bitmap, self.current);
         self.set_current(random, primary);
         lost
+    }
+
+    /// This node, source of a resync, has lost its target: whether the target may be UpToDate with the same current
+    /// identifier. `target` is the current identifier of the target when they met. `begun` is whether the target is known
+    /// to have begun the resync, `all_sent` whether everything was sent to it.
+    ///
+    /// If so, the data must not begin to change here without
+    /// [`new_current_beside_bitmap`](Self::new_current_beside_bitmap).
+    pub fn may_be_current_of_target(&self, target: u64, begun: bool, all_sent: bool) -> bool {
+        if begun {
+            all_sent
+        } else {
+            same_data(self.current, target)
+        }
+    }
+
+    /// The data begins to change without the peer, and the bitmap counts already: a new current identifier beside the
+    /// counting one; the old one joins the history.
+    ///
+    /// Needed where the peer [may have the old one](Self::may_be_current_of_target). The C driver leaves it as it is.
+    /// Should the former target then be written to, too, the next meeting takes the former source for its past, and
+    /// what the source wrote alone is gone without a word.
+    pub fn new_current_beside_bitmap(&mut self, random: u64, primary: bool) {
+        self.move_history(self.current);
+        self.set_current(random, primary);
     }
 
     /// Sets the bitmap identifier, or with 0 ends the counting: then the one that counted becomes history.
