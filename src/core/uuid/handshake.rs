@@ -478,17 +478,13 @@ mod tests {
             after_split_brain_0: AfterSplitBrain0p::DiscardLeastChanges,
             ..Policies::default()
         };
-        for (own_bits, full) in [(1, false), (9, true)] {
+        for (own_bits, outcome) in [
+            (1, Outcome::BecomeTarget { full: false }),
+            (9, Outcome::BecomeSource { full: false }),
+        ] {
             let mut meeting = split_brain(policies);
             meeting.own.bits_set = own_bits;
-            assert_eq!(
-                handshake(&meeting).outcome,
-                if full {
-                    Outcome::BecomeSource { full: false }
-                } else {
-                    Outcome::BecomeTarget { full: false }
-                }
-            );
+            assert_eq!(handshake(&meeting).outcome, outcome);
         }
     }
 
