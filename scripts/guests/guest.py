@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """One virtual machine: the stock kernel, disks that outlive a power cut, a console log, and an agent that runs commands."""
 
-import os
 import pathlib
 import re
-import shutil
 import subprocess
 import time
 
@@ -197,7 +195,7 @@ class Guest:
         for index, disk in enumerate(self._disks):
             command += ["-drive", f"if=none,id=disk{index},file={disk},format=raw,cache=writeback,discard=unmap"]
             command += ["-device", f"virtio-blk-pci,drive=disk{index},serial=disk{index}"]
-        for index, path in enumerate(self._links):
-            command += ["-netdev", f"stream,id=link{index},server=off,addr.type=unix,addr.path={path}"]
+        for index, end in enumerate(self._links):
+            command += ["-netdev", f"{end},id=link{index}"]
             command += ["-device", f"virtio-net-pci,netdev=link{index},mac=52:54:00:83:{index:02x}:{self.number:02x}"]
         return [str(word) for word in command]
