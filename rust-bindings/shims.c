@@ -7,5 +7,8 @@
  */
 
 #include "shims/block.c"
+#include "shims/genetlink.c"
 #include "shims/memory.c"
 #include "shims/module.c"
+#include "shims/net.c"
+#include "shims/params.c"
