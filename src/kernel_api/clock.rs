@@ -7,7 +7,7 @@
 use kernel::bindings;
 
 /// Nanoseconds since some moment near boot. Never goes back, and stands still while the machine is suspended. Any context.
-pub fn monotonic_ns() -> u64 {
+pub(crate) fn monotonic_ns() -> u64 {
     // SAFETY: no requirement.
     let now = unsafe { bindings::ktime_get() };
     // CLOCK_MONOTONIC begins at zero with boot.
@@ -15,7 +15,7 @@ pub fn monotonic_ns() -> u64 {
 }
 
 /// Seconds since 1970, as the machine believes. May jump. Any context.
-pub fn wall_clock_seconds() -> i64 {
+pub(crate) fn wall_clock_seconds() -> i64 {
     // SAFETY: no requirement.
     unsafe { bindings::ktime_get_real_seconds() }
 }

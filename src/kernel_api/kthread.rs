@@ -41,13 +41,13 @@ struct Shared {
 }
 
 /// The thread's own view of the wish to stop it.
-pub struct StopFlag {
+pub(crate) struct StopFlag {
     shared: Arc<Shared>,
 }
 
 impl StopFlag {
     /// Whether the thread should return. Belongs into the condition of every wait. Any context.
-    pub fn should_stop(&self) -> bool {
+    pub(crate) fn should_stop(&self) -> bool {
         self.shared.stop.load(Acquire)
     }
 }
@@ -63,7 +63,7 @@ struct Start<F> {
 /// # Invariants
 ///
 /// `task` is a kernel thread that was created by [`Thread::spawn`] and woken once, and of which this holds a reference.
-pub struct Thread {
+pub(crate) struct Thread {
     task: NonNull<bindings::task_struct>,
     shared: Arc<Shared>,
 }
@@ -78,7 +78,7 @@ impl Thread {
     /// whole of it for `/proc/PID/status` of a kernel thread).
     ///
     /// May sleep. `ENOMEM`, or `EINTR` where the calling task is being killed.
-    pub fn spawn<F>(name: &CStr, body: F) -> Result<Self>
+    pub(crate) fn spawn<F>(name: &CStr, body: F) -> Result<Self>
     where
         F: FnOnce(&StopFlag) + Send + 'static,
     {
@@ -123,45 +123,45 @@ impl Thread {
 
     /// Asks the thread to return, and does not wait. Wakes it where it sleeps in a [`WaitQueue`](super::wait::WaitQueue);
     /// a socket that it waits for must be shut down by the caller. Any context.
-    pub fn request_stop(&self) {
+    pub(crate) fn request_stop(&self) {
         self.shared.stop.store(true, Release);
         self.wake();
     }
 
     /// Makes the thread look at what it waits for again. Any context.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         // SAFETY: we hold a reference to the task. Everything that sleeps expects to be woken for no reason.
         unsafe { bindings::wake_up_process(self.task.as_ptr()) };
     }
 
     /// Asks the thread to return and waits until it has. The same as dropping.
-    pub fn stop(self) {}
+    pub(crate) fn stop(self) {}
 
     /// Whether the body of the thread has returned.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.shared.returned.load(Acquire)
     }
 
     /// Whether the caller runs in this thread.
-    pub fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         // SAFETY: no requirement; the pointers are only compared.
         self.task.as_ptr() == unsafe { bindings::get_current() }
     }
 
     /// The process number, as in `ps`.
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         // SAFETY: we hold a reference to the task; `pid` does not change after creation.
         unsafe { (*self.task.as_ptr()).pid }
     }
 
     /// Gives the thread the lowest real-time priority (`SCHED_FIFO` 1): for a thread that answers the peer.
-    pub fn set_realtime(&self) {
+    pub(crate) fn set_realtime(&self) {
         // SAFETY: we hold a reference to the task.
         unsafe { bindings::sched_set_fifo_low(self.task.as_ptr()) };
     }
 
     /// Binds the thread to the processors of `mask`. `EINVAL` where none of them is online. May sleep.
-    pub fn set_cpu_mask(&self, mask: &Cpumask) -> Result {
+    pub(crate) fn set_cpu_mask(&self, mask: &Cpumask) -> Result {
         // SAFETY: we hold a reference to the task, and `mask` is valid and not written to during the call.
         to_result(unsafe { bindings::set_cpus_allowed_ptr(self.task.as_ptr(), mask.as_raw()) })
     }
@@ -206,7 +206,7 @@ unsafe extern "C" fn run<F: FnOnce(&StopFlag)>(data: *mut c_void) -> c_int {
 /// An empty text is the empty set.
 ///
 /// May sleep. `EINVAL` for what is no number, `EOVERFLOW` for processors that this kernel cannot have.
-pub fn parse_cpu_mask(text: &CStr) -> Result<CpumaskVar> {
+pub(crate) fn parse_cpu_mask(text: &CStr) -> Result<CpumaskVar> {
     let mask = CpumaskVar::new_zero(GFP_KERNEL)?;
     let length = u32::try_from(text.to_bytes().len()).map_err(|_| EINVAL)?;
     if length != 0 {

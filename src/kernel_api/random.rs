@@ -7,20 +7,20 @@
 use kernel::bindings;
 
 /// Fills `buffer` with random bytes. Any context.
-pub fn fill(buffer: &mut [u8]) {
+pub(crate) fn fill(buffer: &mut [u8]) {
     // SAFETY: `buffer` is writable for its length.
     unsafe { bindings::get_random_bytes(buffer.as_mut_ptr().cast(), buffer.len()) };
 }
 
 /// A random number. Any context.
-pub fn random_u64() -> u64 {
+pub(crate) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     fill(&mut bytes);
     u64::from_ne_bytes(bytes)
 }
 
 /// A random number. Any context.
-pub fn random_u32() -> u32 {
+pub(crate) fn random_u32() -> u32 {
     let mut bytes = [0; 4];
     fill(&mut bytes);
     u32::from_ne_bytes(bytes)

@@ -104,7 +104,7 @@ impl PinnedDrop for Waiter {
 ///
 /// `head` is an initialised `wait_queue_head`.
 #[pin_data]
-pub struct WaitQueue {
+pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
     #[pin]
@@ -118,7 +118,7 @@ unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
     /// A queue without waiters. Use [`new_wait_queue!`](crate::kernel_api::wait::new_wait_queue), which makes the lock class.
-    pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
+    pub(crate) fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             // SAFETY: `slot` is valid and pinned; name and key are static.
             head <- Opaque::ffi_init(|slot| unsafe {
@@ -129,7 +129,7 @@ impl WaitQueue {
     }
 
     /// Makes every waiter look at its condition again. Any context, also hard interrupt.
-    pub fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         // SAFETY: `head` is initialised; no key is passed.
         unsafe {
             bindings::__wake_up(
@@ -145,7 +145,7 @@ impl WaitQueue {
     /// hung. The condition must include the wish to stop the thread, or nobody can stop it.
     ///
     /// May sleep.
-    pub fn wait_event(&self, condition: impl FnMut() -> bool) {
+    pub(crate) fn wait_event(&self, condition: impl FnMut() -> bool) {
         self.wait(Sleep::Idle, MAX_SCHEDULE_TIMEOUT, condition);
     }
 
@@ -153,14 +153,18 @@ impl WaitQueue {
     ///
     /// May sleep.
     #[must_use]
-    pub fn wait_event_timeout(&self, milliseconds: Msecs, condition: impl FnMut() -> bool) -> bool {
+    pub(crate) fn wait_event_timeout(
+        &self,
+        milliseconds: Msecs,
+        condition: impl FnMut() -> bool,
+    ) -> bool {
         self.wait(Sleep::Idle, timeout_jiffies(milliseconds), condition)
     }
 
     /// Sleeps until `condition` holds; a signal ends the wait with `EINTR`. For tasks of user space.
     ///
     /// May sleep.
-    pub fn wait_event_interruptible(&self, condition: impl FnMut() -> bool) -> Result {
+    pub(crate) fn wait_event_interruptible(&self, condition: impl FnMut() -> bool) -> Result {
         if self.wait(Sleep::Interruptible, MAX_SCHEDULE_TIMEOUT, condition) {
             Ok(())
         } else {
@@ -172,7 +176,7 @@ impl WaitQueue {
     /// are over and the condition does not hold.
     ///
     /// May sleep.
-    pub fn wait_event_interruptible_timeout(
+    pub(crate) fn wait_event_interruptible_timeout(
         &self,
         milliseconds: Msecs,
         mut condition: impl FnMut() -> bool,
@@ -218,9 +222,11 @@ pub(super) fn timeout_jiffies(milliseconds: Msecs) -> c_long {
 }
 
 /// Makes the initialiser of a [`WaitQueue`] with a lock class of its own: `new_wait_queue!(c"drbd_worker")`.
+#[allow(unused_macros, reason = "as for dead code in this folder")]
 macro_rules! new_wait_queue {
     ($name:expr) => {
         $crate::kernel_api::wait::WaitQueue::new($name, ::kernel::static_lock_class!())
     };
 }
+#[allow(unused_imports, reason = "as for dead code in this folder")]
 pub(crate) use new_wait_queue;
