@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What comes in on the meta socket: the peer's answers, and pings.
+
+use super::connection::{LogEntry, MetaItem};
+use super::device::DeviceIndex;
+use super::log::LogMessage;
+use super::receive::{Head, ReceiveError, Received};
+use super::request::{Operation, Remote};
+use super::Resource;
+use crate::slab::Id;
+use crate::state::StateCode;
+use crate::wire::block::ID_SYNCER;
+use crate::wire::{BarrierAck, BlockAck, Command, Data, Packet};
+
+/// Why an answer cannot be accepted: the connection is given up.
+pub type AckError = ReceiveError;
+
+impl Resource<'_> {
+    /// Takes the fixed part of a packet from the meta socket. None of them has a payload.
+    pub fn receive_meta(&mut self, head: Head, fixed: &[u8]) -> Result<(), AckError> {
+        let connection = &self.connection;
+        let packet = Packet::decode(
+            head.command,
+            fixed,
+            connection.agreed_protocol,
+            connection.features,
+        )
+        .map_err(|_| ReceiveError::Malformed("cannot be decoded"))?;
+        let result = self.dispatch_meta(head, packet);
+        if let Err(ReceiveError::Malformed(why)) = result {
+            self.log(
+                None,
+                LogMessage::BadPacket {
+                    name: head.command.name(),
+                    why,
+                },
+            );
+        }
+        result
+    }
+
+    fn dispatch_meta(&mut self, head: Head, packet: Packet) -> Result<(), AckError> {
+        match packet {
+            Packet::Ping => {
+                self.send_meta(MetaItem::PingAck);
+                Ok(())
+            }
+            Packet::PingAck => {
+                self.ping_acknowledged();
+                Ok(())
+            }
+            Packet::BarrierAck(ack) => self.barrier_acknowledged(ack),
+            Packet::ConnStateChangeReply(reply) => {
+                self.operation_answered(None, StateCode::from_number(reply.retcode));
+                Ok(())
+            }
+            Packet::DelayProbe(_) => Ok(()),
+            packet => {
+                let index = self
+                    .device_of_volume(head.volume)
+                    .ok_or(ReceiveError::UnknownVolume)?;
+                self.dispatch_block_ack(index, packet)
+            }
+        }
+    }
+
+    fn dispatch_block_ack(&mut self, index: DeviceIndex, packet: Packet) -> Result<(), AckError> {
+        match packet {
+            Packet::StateChangeReply(reply) => {
+                self.operation_answered(Some(index), StateCode::from_number(reply.retcode));
+                Ok(())
+            }
+            Packet::RecvAck(ack) => self.write_acknowledged(index, ack, Remote::Received),
+            Packet::WriteAck(ack) => self.write_acknowledged(index, ack, Remote::Done),
+            Packet::ResyncWriteAck(ack) => self.resync_write_acknowledged(index, ack),
+            Packet::ResyncIsInSync(ack) => self.block_in_sync(index, ack),
+            Packet::NegAck(ack) => self.negative_acknowledged(index, ack),
+            Packet::NegDataReply(ack) => self.read_refused(index, ack),
+            Packet::NegResyncDataReply(ack) | Packet::ResyncCancel(ack) => {
+                self.resync_read_refused(index, ack)
+            }
+            _ => Err(ReceiveError::Unexpected),
+        }
+    }
+
+    fn write_acknowledged(
+        &mut self,
+        index: DeviceIndex,
+        ack: BlockAck,
+        state: Remote,
+    ) -> Result<(), AckError> {
+        let request = Id::from_u64(ack.block_id)
+            .and_then(|id| self.request_mut(index, id).map(|request| (id, request)));
+        let Some((id, request)) = request else {
+            return Err(ReceiveError::Malformed(
+                "an answer to something that was never asked",
+            ));
+        };
+        if !request.io.is_write() || request.io.sector != ack.sector || !request.logged {
+            return Err(ReceiveError::Malformed("an answer about another block"));
+        }
+        match request.remote {
+            // The answer may overtake the word of the socket that the data has left.
+            Remote::Queued if request.sending => {}
+            Remote::Sent | Remote::Received => {}
+            _ => return Err(ReceiveError::Malformed("a second answer")),
+        }
+        request.remote = state;
+        self.advance_request(index, id);
+        Ok(())
+    }
+
+    fn resync_write_acknowledged(
+        &mut self,
+        index: DeviceIndex,
+        ack: BlockAck,
+    ) -> Result<(), AckError> {
+        self.check_range(index, &ack)?;
+        if ack.block_id != ID_SYNCER {
+            self.write_acknowledged(index, ack, Remote::Done)?;
+        }
+        let cleared = self
+            .device_mut(index)
+            .map_or(0, |device| device.set_in_sync(ack.sector, ack.size));
+        self.resync_advanced(index, cleared);
+        Ok(())
+    }
+
+    fn block_in_sync(&mut self, index: DeviceIndex, ack: BlockAck) -> Result<(), AckError> {
+        self.check_range(index, &ack)?;
+        let cleared = self
+            .device_mut(index)
+            .map_or(0, |device| device.set_in_sync(ack.sector, ack.size));
+        self.resync_advanced(index, cleared);
+        Ok(())
+    }
+
+    /// `P_NEG_ACK`: the peer's disk failed, or it has none.
+    fn negative_acknowledged(&mut self, index: DeviceIndex, ack: BlockAck) -> Result<(), AckError> {
+        self.check_range(index, &ack)?;
+        self.log(
+            index,
+            LogMessage::NegativeAnswer {
+                name: Command::NegAck.name(),
+                sector: ack.sector,
+            },
+        );
+        if ack.block_id == ID_SYNCER {
+            self.resync_block_failed(index, ack.sector, ack.size);
+            return Ok(());
+        }
+        if let Some(device) = self.device_mut(index) {
+            device.set_out_of_sync(ack.sector, ack.size);
+        }
+        self.write_acknowledged(index, ack, Remote::Failed)
+    }
+
+    /// `P_NEG_DREPLY`: the peer cannot read what an application wants.
+    fn read_refused(&mut self, index: DeviceIndex, ack: BlockAck) -> Result<(), AckError> {
+        let name = Command::NegDataReply.name();
+        let id = self.awaited_read(index, ack.block_id, ack.sector)?;
+        self.log(
+            index,
+            LogMessage::NegativeAnswer {
+                name,
+                sector: ack.sector,
+            },
+        );
+        if let Some(request) = self.request_mut(index, id) {
+            request.remote = Remote::Failed;
+        }
+        self.advance_request(index, id);
+        Ok(())
+    }
+
+    fn awaited_read(
+        &mut self,
+        index: DeviceIndex,
+        block_id: u64,
+        sector: u64,
+    ) -> Result<Id, AckError> {
+        let id = Id::from_u64(block_id).ok_or(ReceiveError::Malformed("no such request"))?;
+        let request = self.request_mut(index, id).ok_or(ReceiveError::Malformed(
+            "an answer to something that was never asked",
+        ))?;
+        let waits = request.io.operation == Operation::Read
+            && request.remote == Remote::Sent
+            && request.io.sector == sector;
+        if waits {
+            Ok(id)
+        } else {
+            Err(ReceiveError::Malformed("an answer about another block"))
+        }
+    }
+
+    /// `P_DATA_REPLY`
+    pub(super) fn receive_read_reply(
+        &mut self,
+        index: DeviceIndex,
+        data: Data,
+        size: u32,
+    ) -> Result<Received, ReceiveError> {
+        let id = self.awaited_read(index, data.block_id, data.sector)?;
+        let request = self
+            .request_mut(index, id)
+            .ok_or(ReceiveError::Malformed("no such request"))?;
+        if request.io.size != size {
+            return Err(ReceiveError::Malformed("not as much data as was asked for"));
+        }
+        // The pages of the bio are being filled: nobody may end it meanwhile.
+        request.sending = true;
+        Ok(Received::ReadReply {
+            device: index,
+            request: id,
+            size,
+        })
+    }
+
+    /// The payload of a read reply is in the bio, or will never be.
+    pub fn read_reply_received(&mut self, index: DeviceIndex, id: Id, success: bool) {
+        if let Some(request) = self.request_mut(index, id) {
+            request.sending = false;
+            if success && request.remote == Remote::Sent {
+                request.remote = Remote::Done;
+            } else if request.remote == Remote::Sent {
+                request.remote = Remote::Lost;
+            }
+            let sectors = request.io.sectors();
+            if let Some(device) = self.device_mut(index) {
+                device.counters.received = device.counters.received.saturating_add(sectors);
+            }
+        }
+        self.advance_request(index, id);
+    }
+
+    /// `P_BARRIER_ACK`: an epoch is on stable storage at the peer.
+    fn barrier_acknowledged(&mut self, ack: BarrierAck) -> Result<(), AckError> {
+        let mut count = 0u32;
+        while let Some(entry) = self.connection.transfer_log.front().copied() {
+            if entry.epoch != ack.barrier {
+                break;
+            }
+            self.connection.transfer_log.pop();
+            count = count.saturating_add(1);
+            self.write_is_stable(entry)?;
+        }
+        if count != ack.set_size {
+            return Err(ReceiveError::Malformed(
+                "an epoch with another number of writes",
+            ));
+        }
+        self.room_in_data_queue();
+        Ok(())
+    }
+
+    fn write_is_stable(&mut self, entry: LogEntry) -> Result<(), AckError> {
+        let LogEntry {
+            device: index,
+            request: id,
+            ..
+        } = entry;
+        let Some(request) = self.request_mut(index, id) else {
+            return Ok(());
+        };
+        request.logged = false;
+        match request.remote {
+            // Protocol A has no other answer than this one.
+            Remote::Sent | Remote::Received => request.remote = Remote::Done,
+            Remote::Queued => return Err(ReceiveError::Malformed("an epoch that was not sent")),
+            _ => {}
+        }
+        self.advance_request(index, id);
+        Ok(())
+    }
+
+    fn check_range(&self, index: DeviceIndex, ack: &BlockAck) -> Result<(), AckError> {
+        let inside = self.device(index).is_some_and(|device| {
+            ack.size % 512 == 0 && device.holds(ack.sector, u64::from(ack.size >> 9))
+        });
+        if inside {
+            Ok(())
+        } else {
+            Err(ReceiveError::Malformed("a range outside the device"))
+        }
+    }
+}

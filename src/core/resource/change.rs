@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Every change of a state goes through here: decided by the tables in [`state`](crate::state), applied, and followed by
+//! what it brings with it.
+
+use super::connection::{DataItem, Phase};
+use super::device::{AfterBitmap, BitmapTask, DeviceIndex};
+use super::effect::{Event, Helper};
+use super::log::LogMessage;
+use super::submit::mirrors;
+use super::Resource;
+use crate::meta::superblock::MetaFlags;
+use crate::state::{
+    decide, metadata_flags, Change, ConnectionState, Context, DiskState, Fencing, Role, State,
+    StateCode,
+};
+
+impl Resource<'_> {
+    /// What a decision about a device depends on.
+    pub(super) fn context(&self, index: DeviceIndex) -> Context {
+        let conf = self.connection.conf.as_ref();
+        let device = self.device(index);
+        Context {
+            fencing: device
+                .and_then(|device| device.disk.as_ref())
+                .map_or(Fencing::DontCare, |disk| disk.conf.fencing.into()),
+            on_no_data: self.options.on_no_data.into(),
+            network_configured: conf.is_some(),
+            two_primaries: conf.is_some_and(|conf| conf.two_primaries),
+            verify_algorithm: false,
+            agreed_protocol: self.connection.agreed_protocol,
+            any_peer_primary: self
+                .present()
+                .any(|(_, device)| device.state.peer == Role::Primary),
+            open: device.is_some_and(|device| device.open_count > 0),
+            state_sent: self.connection.state_sent,
+            negotiating_fallback: device.and_then(|device| device.attach_result).filter(|_| {
+                device.is_some_and(|device| {
+                    device.disk.as_ref().is_some_and(|disk| {
+                        let [current, ..] = disk.superblock.uuids;
+                        device.exposed_uuid == 0
+                            || crate::uuid::same_data(device.exposed_uuid, current)
+                    })
+                })
+            }),
+        }
+    }
+
+    /// Changes the state of one device. A `hard` change is a fact, and not refused for being unwelcome.
+    ///
+    /// # Errors
+    ///
+    /// Why the change is not made. [`StateCode::NothingToDo`] is no error.
+    pub(super) fn change(
+        &mut self,
+        index: DeviceIndex,
+        change: Change,
+        hard: bool,
+    ) -> Result<(), StateCode> {
+        let context = self.context(index);
+        let Some(old) = self.device(index).map(|device| device.state) else {
+            return Err(StateCode::UnknownError);
+        };
+        match decide(old, change, hard, &context) {
+            Ok(decision) => {
+                if let Some(warning) = decision.warning {
+                    self.log(index, LogMessage::StateWarning(warning));
+                }
+                self.apply(index, old, decision.new);
+                Ok(())
+            }
+            Err(code) if code.is_success() => Ok(()),
+            Err(code) => Err(code),
+        }
+    }
+
+    fn apply(&mut self, index: DeviceIndex, old: State, new: State) {
+        if let Some(device) = self.device_mut(index) {
+            device.state = new;
+            device.retry_waiting = true;
+        }
+        // Suspension is a matter of the whole resource.
+        for device in self.devices.iter_mut().flatten() {
+            device.state.suspended = new.suspended;
+            device.state.suspended_no_data = new.suspended_no_data;
+            device.state.suspended_fencing = new.suspended_fencing;
+            device.retry_waiting = true;
+        }
+        self.progress = true;
+        self.wishes.operations = true;
+        self.wishes.room = true;
+        if mirrors(&old) != mirrors(&new) {
+            self.connection.close_epoch();
+        }
+        self.event(Event::StateChanged {
+            device: index,
+            old,
+            new,
+        });
+        self.after_change(index, &old, &new);
+    }
+
+    /// Changes the connection, for all volumes alike.
+    ///
+    /// # Errors
+    ///
+    /// Why one of the volumes does not allow it; then nothing changes.
+    pub(super) fn change_connection(
+        &mut self,
+        change: Change,
+        hard: bool,
+    ) -> Result<(), StateCode> {
+        for index in self.indices() {
+            let Some(old) = self.device(index).map(|device| device.state) else {
+                continue;
+            };
+            match decide(old, change, hard, &self.context(index)) {
+                Err(code) if !code.is_success() => return Err(code),
+                _ => {}
+            }
+        }
+        if let Some(connection) = change.connection {
+            self.connection.state = connection.min(ConnectionState::WFReportParams);
+        }
+        for index in self.indices() {
+            if self.device(index).is_some() {
+                let _ = self.change(index, change, true);
+            }
+        }
+        self.wishes.operations = true;
+        Ok(())
+    }
+
+    /// The connection is of no use any more: `state` says why. The sockets are shut; the receiver cleans up.
+    pub(super) fn connection_failed(&mut self, state: ConnectionState) {
+        if self.connection.state <= ConnectionState::Disconnecting {
+            // It was going down anyway.
+            if self.connection.phase != Phase::Down {
+                self.event(Event::ShutSockets);
+            }
+            return;
+        }
+        if self.connection.phase == Phase::Down {
+            return;
+        }
+        let _ = self.change_connection(Change::none().connection(state), true);
+        self.event(Event::ShutSockets);
+    }
+
+    /// What follows from a change.
+    fn after_change(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        self.update_metadata_flags(index, old, new);
+        self.leave_handshake(old, new);
+        self.both_up_to_date(index, old, new);
+        if !old.is_primary_without_data() && new.is_primary_without_data() {
+            self.event(Event::CallHelper {
+                device: Some(index),
+                helper: Helper::PrimaryOnInconsistentDegraded,
+            });
+        }
+        self.after_resync_started(index, old, new);
+        self.after_peer_disk_changed(index, old, new);
+        self.after_role_changed(index, old, new);
+        self.tell_peer(index, old, new);
+        self.after_connection_changed(index, old, new);
+        self.after_disk_changed(index, old, new);
+    }
+
+    fn update_metadata_flags(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let crashed_primary = device.crashed_primary;
+        let Some(disk) = device.disk.as_mut() else {
+            return;
+        };
+        if new.disk < DiskState::Inconsistent {
+            return;
+        }
+        let before = disk.superblock.flags;
+        let after = MetaFlags::from_bits(metadata_flags::after_change(
+            before.bits(),
+            new,
+            crashed_primary,
+        ));
+        let [current, ..] = disk.superblock.uuids;
+        if old.disk < DiskState::Consistent && new.disk >= DiskState::Consistent {
+            device.exposed_uuid = current;
+        }
+        if before != after {
+            disk.superblock.flags = after;
+            self.superblock_changed(index);
+        }
+        let forced = old.disk == DiskState::Inconsistent
+            && old.peer_disk == DiskState::Inconsistent
+            && old.peer == Role::Secondary
+            && new.peer == Role::Primary;
+        if forced {
+            if let Some(device) = self.device_mut(index) {
+                device.consider_resync = true;
+            }
+        }
+    }
+
+    /// When no volume waits for the peer's state any more, roles may change again.
+    fn leave_handshake(&mut self, old: &State, new: &State) {
+        if old.connection != ConnectionState::WFReportParams
+            || new.connection == ConnectionState::WFReportParams
+        {
+            return;
+        }
+        let waits = self
+            .present()
+            .any(|(_, device)| device.state.connection == ConnectionState::WFReportParams);
+        if !waits {
+            self.connection.state_sent = false;
+        }
+    }
+
+    fn both_up_to_date(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        let both = |state: &State| {
+            state.disk == DiskState::UpToDate && state.peer_disk == DiskState::UpToDate
+        };
+        if both(old) || !both(new) {
+            return;
+        }
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        if let Some([_, _, _, _, _, flags]) = device.peer.uuids.as_mut() {
+            *flags &= !crate::uuid::FLAG_CRASHED_PRIMARY;
+        }
+        if core::mem::replace(&mut device.crashed_primary, false) {
+            if let Some(disk) = device.disk.as_mut() {
+                disk.superblock.flags = disk.superblock.flags.without(MetaFlags::CRASHED_PRIMARY);
+            }
+            self.superblock_changed(index);
+        }
+    }
+
+    /// The source gives the target a UUID for what it will have while the resync runs. The peer must get it before it
+    /// hears of anything else.
+    fn after_resync_started(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        let is_source = |state: ConnectionState| {
+            matches!(
+                state,
+                ConnectionState::SyncSource | ConnectionState::PausedSyncS
+            )
+        };
+        if !is_source(old.connection) && is_source(new.connection) {
+            self.send_sync_uuid(index);
+        }
+        if new.connection.is_resync() && !old.connection.is_resync() {
+            self.begin_resync(index, new);
+        }
+        if old.connection.is_resync() && new.connection.is_resync() {
+            self.resync_pause_changed(index, old, new);
+        }
+    }
+
+    fn after_peer_disk_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        if old.peer_disk == DiskState::Diskless
+            && new.peer_disk > DiskState::Diskless
+            && new.peer_disk != DiskState::Unknown
+        {
+            self.send_data(DataItem::Uuids(index));
+            self.send_state(index, new);
+        }
+        if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
+            && (new.role == Role::Primary || new.peer == Role::Primary)
+            && new.disk >= DiskState::UpToDate
+            && self.bitmap_uuid(index) == Some(0)
+        {
+            if new.is_suspended() {
+                if let Some(device) = self.device_mut(index) {
+                    device.new_current_uuid_wanted = true;
+                }
+            } else {
+                self.new_current_uuid(index);
+                self.send_data(DataItem::Uuids(index));
+            }
+        }
+        if new.peer_disk < DiskState::Inconsistent && new.disk >= DiskState::Inconsistent {
+            if old.peer != Role::Primary
+                && new.peer == Role::Primary
+                && new.disk >= DiskState::UpToDate
+                && self.bitmap_uuid(index) == Some(0)
+            {
+                self.new_current_uuid(index);
+                self.send_data(DataItem::Uuids(index));
+            }
+            if old.peer == Role::Primary && new.peer == Role::Secondary {
+                self.start_bitmap_write(index);
+            }
+        }
+    }
+
+    fn after_role_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        if old.role == Role::Primary
+            && new.role == Role::Secondary
+            && new.connection <= ConnectionState::Connected
+        {
+            self.start_bitmap_write(index);
+        }
+        if old.role != new.role {
+            self.event(Event::Writable {
+                device: index,
+                writable: new.role == Role::Primary,
+            });
+        }
+    }
+
+    /// Writes dirty bitmap pages, unless something greater is going on with the bitmap.
+    pub(super) fn start_bitmap_write(&mut self, index: DeviceIndex) {
+        let busy = self
+            .device(index)
+            .and_then(|device| device.disk.as_ref())
+            .is_none_or(|disk| disk.metadata.task.is_some() || disk.failed);
+        if !busy {
+            self.start_bitmap_task(index, BitmapTask::Write, AfterBitmap::Nothing);
+        }
+    }
+
+    /// Changes that the peer has to hear of.
+    fn tell_peer(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        let connected = new.connection >= ConnectionState::Connected;
+        if !connected {
+            return;
+        }
+        if old.disk == DiskState::Attaching && new.disk == DiskState::Negotiating {
+            self.send_data(DataItem::Sizes(index));
+            self.send_data(DataItem::Uuids(index));
+            self.send_state(index, new);
+        }
+        let pause_changed = old.after_dependency_paused != new.after_dependency_paused
+            || old.user_paused != new.user_paused;
+        let introduced = old.connection == ConnectionState::WFReportParams;
+        let ahead =
+            old.connection != ConnectionState::Ahead && new.connection == ConnectionState::Ahead;
+        let disk_went = (old.disk != DiskState::Failed && new.disk == DiskState::Failed)
+            || (old.disk != DiskState::Diskless && new.disk == DiskState::Diskless)
+            || (old.disk == DiskState::UpToDate && new.disk == DiskState::Inconsistent);
+        let resync_done = old.disk < DiskState::UpToDate
+            && old.connection >= ConnectionState::SyncSource
+            && new.connection == ConnectionState::Connected;
+        if pause_changed || introduced || ahead || disk_went || resync_done {
+            self.send_state(index, new);
+        }
+    }
+
+    fn after_connection_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        use ConnectionState as C;
+        if old.connection != C::WFBitMapS && new.connection == C::WFBitMapS {
+            self.begin_bitmap_exchange(index);
+            // A full resync writes the whole bitmap first; it sends afterwards.
+            let full = self
+                .device(index)
+                .and_then(|device| device.disk.as_ref())
+                .is_some_and(|disk| disk.metadata.task.is_some());
+            if !full {
+                self.queue_bitmap(index);
+            }
+        }
+        if old.connection != C::WFBitMapT && new.connection == C::WFBitMapT {
+            self.begin_bitmap_exchange(index);
+        }
+        let starting = |state: C| matches!(state, C::StartingSyncS | C::StartingSyncT);
+        if old.connection != new.connection && starting(new.connection) {
+            self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::StartSync);
+        }
+        let was_syncing = old.connection > C::Connected && old.connection < C::Ahead;
+        if was_syncing && (new.connection == C::Connected || new.connection >= C::Ahead) {
+            self.start_bitmap_write(index);
+        }
+        if old.connection > C::WFReportParams && new.connection <= C::WFReportParams {
+            self.start_bitmap_write(index);
+        }
+    }
+
+    fn after_disk_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        if old.disk > DiskState::Failed && new.disk <= DiskState::Failed {
+            // A disk that was told to go, and works, gets everything that memory knows.
+            self.start_bitmap_write(index);
+            self.progress = true;
+        }
+        if new.disk > DiskState::Negotiating && new.peer_disk > DiskState::Negotiating {
+            let grew = self
+                .device_mut(index)
+                .is_some_and(|device| core::mem::take(&mut device.resync_after_negotiation));
+            if grew && new.connection == ConnectionState::Connected {
+                self.resync_after_growth(index);
+            }
+        }
+    }
+
+    /// Queues our state for the peer.
+    pub(super) fn send_state(&mut self, index: DeviceIndex, state: &State) {
+        self.send_data(DataItem::State(index, state.to_wire()));
+    }
+}
+
+/// Whether the peer's copy of the data went out of reach (`lost_contact_to_peer_data`).
+fn lost_contact_to_peer_data(old: DiskState, new: DiskState) -> bool {
+    let was_there =
+        old >= DiskState::Inconsistent && old != DiskState::Unknown && old != DiskState::Outdated;
+    let is_gone =
+        new < DiskState::Inconsistent || new == DiskState::Unknown || new == DiskState::Outdated;
+    let confirmed_gone = old == DiskState::Unknown
+        && matches!(
+            new,
+            DiskState::Diskless | DiskState::Failed | DiskState::Outdated
+        );
+    (was_there && is_gone) || confirmed_gone
+}

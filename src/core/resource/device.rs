@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One volume of a resource: `/dev/drbdN`, its backing disk, and what the peer has of it.
+
+use super::metadata::TransactionPhase;
+use super::peer_request::PeerRequest;
+use super::request::Request;
+use crate::activity_log::ActivityLog;
+use crate::bitmap::Bitmap;
+use crate::config::disk::DiskConf;
+use crate::meta::layout::Layout;
+use crate::meta::superblock::Superblock;
+use crate::num::usize_to_u64;
+use crate::overlap::{Entry, OverlapIndex};
+use crate::ring::Ring;
+use crate::slab::{Id, Slab, Slot};
+use crate::state::{ConnectionState, DiskState, Disks, State};
+use crate::wire::QueueLimits;
+
+/// Which device of the resource, by its place in the table: not the volume number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct DeviceIndex(pub u8);
+
+/// The tables of a device: storage that the shell lends for as long as the device exists.
+#[derive(Debug)]
+pub struct DeviceTables<'m> {
+    /// Requests of applications that can be under way at once.
+    pub requests: &'m mut [Slot<Request>],
+    /// One number for each request.
+    pub waiting: &'m mut [Id],
+    /// Requests of the peer, and of resync, that can be under way at once.
+    pub peer_requests: &'m mut [Slot<PeerRequest>],
+    /// One number for each peer request.
+    pub peer_waiting: &'m mut [Id],
+    /// One entry for each request and for each peer request.
+    pub overlap: &'m mut [Entry],
+}
+
+/// What the peer said of its side of the volume.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    /// The size of its backing disk in sectors; 0 while unknown or diskless.
+    pub disk_size: u64,
+    /// The largest bio that it accepts, in bytes; 0 while unknown.
+    pub max_bio_size: u32,
+    /// Its generation UUIDs: current, bitmap, two of history, its out-of-sync blocks, its flags.
+    pub uuids: Option<[u64; 6]>,
+}
+
+/// What `/proc/drbd` and netlink count, all in sectors unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Sent to the peer (`ns`).
+    pub sent: u64,
+    /// Received from the peer (`nr`).
+    pub received: u64,
+    /// Written to the backing disk (`dw`).
+    pub written: u64,
+    /// Read from the backing disk (`dr`).
+    pub read: u64,
+    /// Activity log transactions (`al`), a count.
+    pub activity_log_writes: u64,
+    /// Bitmap pages written (`bm`), a count.
+    pub bitmap_writes: u64,
+}
+
+/// The progress of a resync or verify.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resync {
+    /// Blocks to do when it began.
+    pub total: u64,
+    /// Blocks that could not be read or written.
+    pub failed: u64,
+    /// When it began, in milliseconds.
+    pub started_at: u64,
+    /// Milliseconds spent paused.
+    pub paused: u64,
+    /// When the pause began.
+    pub paused_at: Option<u64>,
+    /// Target: the block where the search for the next one goes on.
+    pub cursor: u64,
+    /// Target: sectors asked for whose data has not been written.
+    pub in_flight: u64,
+    /// Target: sectors that the configured rate allows to ask for at once.
+    pub budget: u64,
+    /// Target: when `budget` was filled up last.
+    pub refilled_at: u64,
+    /// Recent points of the way: when, and how many blocks were left.
+    pub marks: [(u64, u64); 8],
+    /// The newest of `marks`.
+    pub last_mark: usize,
+    /// When user space was last told.
+    pub told_at: u64,
+}
+
+/// The transfer of a bitmap to the peer, and of its bitmap to us.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BitmapExchange {
+    /// The next bit to be sent.
+    pub send_position: u64,
+    /// Sending is under way.
+    pub sending: bool,
+    /// The next bit to be received.
+    pub receive_position: u64,
+    /// The whole bitmap of the peer has arrived.
+    pub received: bool,
+}
+
+/// A change of the whole bitmap that must be durable before something else happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitmapTask {
+    /// Set all bits, as a full resync needs.
+    SetAll,
+    /// Clear all bits, when an initial resync is skipped.
+    ClearAll,
+    /// Write what changed.
+    Write,
+}
+
+/// What happens once a [`BitmapTask`] is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterBitmap {
+    /// Nothing.
+    Nothing,
+    /// Begin to exchange bitmaps: send ours.
+    SendBitmap,
+    /// Go on with a resync that an administrator started (`StartingSyncS`, `StartingSyncT`).
+    StartSync,
+    /// Finish detaching.
+    Detach,
+}
+
+/// How far a [`BitmapTask`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskPhase {
+    /// The superblock is being written with the full-sync flag set.
+    AnnounceFullSync,
+    /// Dirty pages are being written.
+    WritePages,
+    /// The superblock is being written with the full-sync flag cleared.
+    RetractFullSync,
+}
+
+/// Writing of metadata: what is on its way, and what waits for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MetadataWriter {
+    /// The superblock in memory is newer than the one last handed to the disk.
+    pub superblock_dirty: bool,
+    /// A superblock is on its way to the disk.
+    pub superblock_in_flight: bool,
+    /// Counts superblocks handed to the disk.
+    pub superblock_issued: u64,
+    /// The number of the last superblock that is durable.
+    pub superblock_durable: u64,
+    /// Bitmap pages on their way to the disk.
+    pub pages_in_flight: u32,
+    /// The activity-log transaction.
+    pub transaction: TransactionPhase,
+    /// The work on the whole bitmap.
+    pub task: Option<(BitmapTask, TaskPhase, AfterBitmap)>,
+    /// The superblock that the task waits for.
+    pub task_waits_for: u64,
+    /// Requests wait until this superblock is durable.
+    pub hold_requests_until: Option<u64>,
+}
+
+/// The attached backing disk.
+#[derive(Debug)]
+pub struct Disk<'m> {
+    /// Its configuration.
+    pub conf: DiskConf,
+    /// Where its metadata lies.
+    pub layout: Layout,
+    /// The superblock as it should be on the disk.
+    pub superblock: Superblock,
+    /// Which blocks the peer does not have.
+    pub bitmap: Bitmap<'m>,
+    /// Which extents are hot.
+    pub activity_log: ActivityLog<'m>,
+    /// Sectors that can hold data.
+    pub max_capacity: u64,
+    /// What the peer is told of its queue.
+    pub limits: QueueLimits,
+    /// The largest bio that it takes, in bytes.
+    pub max_bio_size: u32,
+    /// It has a volatile write cache, so that flushes mean something.
+    pub volatile_cache: bool,
+    /// Block I/O under way, data and metadata.
+    pub in_flight: u32,
+    /// Writing of metadata.
+    pub metadata: MetadataWriter,
+    /// It failed: nothing more is written to it.
+    pub failed: bool,
+}
+
+/// One volume.
+#[derive(Debug)]
+pub struct Device<'m> {
+    /// The volume number in the resource.
+    pub volume: u16,
+    /// The minor number of the block device.
+    pub minor: u32,
+    pub(super) state: State,
+    pub(super) size: u64,
+    pub(super) disk: Option<Disk<'m>>,
+    pub(super) requests: Slab<'m, Request>,
+    pub(super) waiting: Ring<'m, Id>,
+    pub(super) peer_requests: Slab<'m, PeerRequest>,
+    pub(super) peer_waiting: Ring<'m, Id>,
+    pub(super) overlap: OverlapIndex<'m>,
+    pub(super) peer: Peer,
+    pub(super) resync: Resync,
+    pub(super) exchange: BitmapExchange,
+    pub(super) counters: Counters,
+    pub(super) crashed_primary: bool,
+    pub(super) consider_resync: bool,
+    pub(super) new_current_uuid_wanted: bool,
+    pub(super) discard_my_data: bool,
+    pub(super) skip_initial_sync: bool,
+    pub(super) sync_wanted: Option<ConnectionState>,
+    pub(super) resync_after_negotiation: bool,
+    pub(super) use_degraded_timeout: bool,
+    pub(super) attach_result: Option<Disks>,
+    pub(super) exposed_uuid: u64,
+    pub(super) open_count: u32,
+    pub(super) sequence: u32,
+    pub(super) next_order: u64,
+    pub(super) retry_waiting: bool,
+    pub(super) idle_told: bool,
+}
+
+impl<'m> Device<'m> {
+    /// A new device: Diskless, Secondary, not connected.
+    pub fn new(volume: u16, minor: u32, tables: DeviceTables<'m>) -> Self {
+        Self {
+            volume,
+            minor,
+            state: State::default(),
+            size: 0,
+            disk: None,
+            requests: Slab::new(tables.requests),
+            waiting: Ring::new(tables.waiting),
+            peer_requests: Slab::new(tables.peer_requests),
+            peer_waiting: Ring::new(tables.peer_waiting),
+            overlap: OverlapIndex::new(tables.overlap),
+            peer: Peer::default(),
+            resync: Resync::default(),
+            exchange: BitmapExchange::default(),
+            counters: Counters::default(),
+            crashed_primary: false,
+            consider_resync: false,
+            new_current_uuid_wanted: false,
+            discard_my_data: false,
+            skip_initial_sync: false,
+            sync_wanted: None,
+            resync_after_negotiation: false,
+            use_degraded_timeout: false,
+            attach_result: None,
+            exposed_uuid: 0,
+            open_count: 0,
+            sequence: 0,
+            next_order: 0,
+            retry_waiting: false,
+            idle_told: false,
+        }
+    }
+
+    /// The state of the volume.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The size of the block device in sectors.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The counters.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The attached disk.
+    pub fn disk(&self) -> Option<&Disk<'m>> {
+        self.disk.as_ref()
+    }
+
+    /// The number of a request in the overlap index.
+    pub(super) fn request_entry(id: Id) -> u32 {
+        id.index()
+    }
+
+    /// The number of a peer request in the overlap index: they follow the requests.
+    pub(super) fn peer_request_entry(&self, id: Id) -> u32 {
+        u32::try_from(usize_to_u64(self.requests.capacity()))
+            .unwrap_or(u32::MAX)
+            .saturating_add(id.index())
+    }
+
+    /// Whether `sectors` from `sector` lie inside the device.
+    pub(super) fn holds(&self, sector: u64, sectors: u64) -> bool {
+        sector
+            .checked_add(sectors)
+            .is_some_and(|end| end <= self.size)
+    }
+
+    /// Marks `size` bytes from `sector` as different from the peer's.
+    pub(super) fn set_out_of_sync(&mut self, sector: u64, size: u32) {
+        if size == 0 {
+            return;
+        }
+        if let Some(disk) = self.disk.as_mut() {
+            let last_sector = sector
+                .saturating_add(u64::from(size >> 9))
+                .saturating_sub(1);
+            disk.bitmap.set_range(sector / 8, last_sector / 8);
+        }
+    }
+
+    /// Marks the blocks that lie wholly in `size` bytes from `sector` as equal to the peer's. The last block of the
+    /// device may be a short one.
+    pub(super) fn set_in_sync(&mut self, sector: u64, size: u32) -> u64 {
+        let end = sector.saturating_add(u64::from(size >> 9));
+        let whole_end = if end >= self.size {
+            end.saturating_add(7) / 8
+        } else {
+            end / 8
+        };
+        let first = sector.saturating_add(7) / 8;
+        let Some(disk) = self.disk.as_mut() else {
+            return 0;
+        };
+        match whole_end.checked_sub(1) {
+            Some(last) if last >= first => disk.bitmap.clear_range(first, last),
+            _ => 0,
+        }
+    }
+
+    /// Whether a bit is set in `size` bytes from `sector`.
+    pub(super) fn is_out_of_sync(&self, sector: u64, size: u32) -> bool {
+        let last_sector = sector
+            .saturating_add(u64::from(size >> 9))
+            .saturating_sub(1);
+        self.disk
+            .as_ref()
+            .is_some_and(|disk| disk.bitmap.count_range(sector / 8, last_sector / 8) != 0)
+    }
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the engine has to say to an administrator, in the words that 8.4 uses where monitoring looks for them.
+
+use core::fmt;
+
+use crate::state::{ConnectionState, DiskState, StateCode, Warning};
+use crate::uuid::handshake::{Level as NoteLevel, Note};
+use crate::wire::FeatureFlags;
+
+/// How grave a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For information.
+    Info,
+    /// Something to look at.
+    Warning,
+    /// Something went wrong.
+    Error,
+    /// Data may be lost: look now.
+    Alert,
+}
+
+/// A line for the kernel log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogMessage {
+    /// The first packets were exchanged.
+    Agreed {
+        /// The protocol version.
+        protocol: u32,
+    },
+    /// The features of both nodes.
+    Features(FeatureFlags),
+    /// The peer speaks no protocol version that this node speaks.
+    IncompatibleDialects {
+        /// The oldest that the peer speaks.
+        minimum: u32,
+        /// The newest.
+        maximum: u32,
+    },
+    /// A setting of the connection differs from the peer's.
+    IncompatibleSetting(&'static str),
+    /// A packet came that has no place here.
+    UnexpectedPacket {
+        /// Its name.
+        name: &'static str,
+        /// Its length.
+        length: u32,
+    },
+    /// A packet does not say what it should.
+    BadPacket {
+        /// Its name.
+        name: &'static str,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A header does not begin as a header does.
+    BadMagic,
+    /// A volume that is not configured here.
+    UnknownVolume(u16),
+    /// The sockets are closed.
+    ConnectionClosed,
+    /// The peer did not answer a ping.
+    PingTimedOut,
+    /// The peer did not answer a request.
+    RequestTimedOut {
+        /// `ko-count` in force.
+        ko_count: u32,
+        /// `timeout` in force, in tenths of a second.
+        timeout: u32,
+    },
+    /// A wished state change is refused.
+    StateChangeFailed(StateCode),
+    /// A state change is not exactly the wished one.
+    StateWarning(Warning),
+    /// The generation UUIDs are now these.
+    Uuids {
+        /// What brought them about.
+        why: &'static str,
+        /// Current, bitmap, history.
+        uuids: [u64; 4],
+    },
+    /// The peer's generation UUIDs.
+    PeerUuids {
+        /// Current, bitmap, history.
+        uuids: [u64; 4],
+        /// Out-of-sync blocks at the peer.
+        bits: u64,
+        /// Its flags.
+        flags: u64,
+    },
+    /// How the UUIDs of both nodes compare.
+    UuidCompare {
+        /// The verdict as 8.4 numbers it.
+        verdict: i32,
+        /// The rule that decided.
+        rule: u8,
+    },
+    /// A step of the comparison of both histories.
+    Handshake(Note),
+    /// Why the handshake of the data ends in a refusal.
+    HandshakeRefused(&'static str),
+    /// A resync begins.
+    ResyncBegan {
+        /// The side of this node.
+        side: ConnectionState,
+        /// Blocks.
+        blocks: u64,
+    },
+    /// A resync ended.
+    ResyncDone {
+        /// Seconds without pauses.
+        seconds: u64,
+        /// Seconds of pauses.
+        paused: u64,
+        /// KiB in a second.
+        rate: u64,
+    },
+    /// Blocks that could not be resynchronised.
+    ResyncFailedBlocks(u64),
+    /// A pause of the resync begins.
+    ResyncSuspended,
+    /// A pause of the resync ends.
+    ResyncContinues,
+    /// All blocks are taken as different.
+    FullSyncRequired,
+    /// The disk of the peer is smaller than the data.
+    PeerDiskTooSmall {
+        /// Sectors that would be left.
+        new: u64,
+        /// Sectors in use.
+        current: u64,
+    },
+    /// The device got another size.
+    SizeChanged {
+        /// Sectors.
+        sectors: u64,
+    },
+    /// The peer's data is not the data that this diskless primary used.
+    WrongDataGeneration(u64),
+    /// The backing disk failed to do something.
+    LocalIoError {
+        /// Where; meaningless for metadata.
+        sector: u64,
+        /// It was metadata.
+        metadata: bool,
+    },
+    /// Neither disk can do what an application asks for.
+    NoDataAccess {
+        /// Where.
+        sector: u64,
+        /// Sectors.
+        sectors: u64,
+    },
+    /// `--force` made the data UpToDate.
+    ForcedUpToDate,
+    /// The peer could not read or write a block.
+    NegativeAnswer {
+        /// What was asked for.
+        name: &'static str,
+        /// Where.
+        sector: u64,
+    },
+    /// A helper refused.
+    HelperRefused {
+        /// Which one.
+        name: &'static str,
+        /// Its exit code.
+        code: u8,
+    },
+    /// The initial resync is skipped by agreement.
+    SkipInitialSync,
+    /// The disk of a peer that attaches.
+    RealPeerDisk(DiskState),
+}
+
+impl LogMessage {
+    /// How grave it is.
+    pub const fn level(&self) -> Level {
+        match self {
+            Self::IncompatibleDialects { .. }
+            | Self::IncompatibleSetting(_)
+            | Self::UnexpectedPacket { .. }
+            | Self::BadPacket { .. }
+            | Self::BadMagic
+            | Self::UnknownVolume(_)
+            | Self::PingTimedOut
+            | Self::RequestTimedOut { .. }
+            | Self::StateChangeFailed(_)
+            | Self::HandshakeRefused(_)
+            | Self::PeerDiskTooSmall { .. }
+            | Self::WrongDataGeneration(_)
+            | Self::LocalIoError { .. }
+            | Self::NoDataAccess { .. }
+            | Self::NegativeAnswer { .. } => Level::Error,
+            Self::Handshake(note) => match note.level() {
+                NoteLevel::Info => Level::Info,
+                NoteLevel::Warning => Level::Warning,
+                NoteLevel::Error => Level::Error,
+                NoteLevel::Alert => Level::Alert,
+            },
+            Self::StateWarning(_) | Self::ForcedUpToDate | Self::HelperRefused { .. } => {
+                Level::Warning
+            }
+            _ => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for LogMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agreed { protocol } => write!(
+                f,
+                "Handshake successful: Agreed network protocol version {protocol}"
+            ),
+            Self::Features(flags) => {
+                write!(f, "Feature flags enabled on protocol level: {flags}")
+            }
+            Self::IncompatibleDialects { minimum, maximum } => write!(
+                f,
+                "incompatible DRBD dialects: I support 86-101, peer supports {minimum}-{maximum}"
+            ),
+            Self::IncompatibleSetting(name) => write!(f, "incompatible {name} settings"),
+            Self::UnexpectedPacket { name, length } => {
+                write!(f, "Unexpected data packet {name} (length {length})")
+            }
+            Self::BadPacket { name, why } => write!(f, "error receiving {name}: {why}"),
+            Self::BadMagic => write!(f, "Wrong magic value in a packet header"),
+            Self::UnknownVolume(volume) => {
+                write!(f, "The peer speaks of volume {volume}, which is not configured locally")
+            }
+            Self::ConnectionClosed => write!(f, "Connection closed"),
+            Self::PingTimedOut => write!(f, "PingAck did not arrive in time."),
+            Self::RequestTimedOut { ko_count, timeout } => write!(
+                f,
+                "Remote failed to finish a request within {}ms > ko-count ({ko_count}) * timeout ({timeout} * 0.1s)",
+                u64::from(*ko_count).saturating_mul(u64::from(*timeout)).saturating_mul(100)
+            ),
+            Self::StateChangeFailed(code) => write!(f, "State change failed: {}", code.text()),
+            Self::StateWarning(warning) => write!(f, "{}", warning.text()),
+            Self::Uuids { why, uuids } => write!(f, "{why} {}", UuidSet(uuids)),
+            Self::PeerUuids { uuids, bits, flags } => {
+                write!(f, "peer {} bits:{bits} flags:{flags}", UuidSet(uuids))
+            }
+            Self::UuidCompare { verdict, rule } => {
+                write!(f, "uuid_compare()={verdict} by rule {rule}")
+            }
+            Self::Handshake(note) => write!(f, "{note}"),
+            Self::HandshakeRefused(why) => write!(f, "{why}"),
+            Self::ResyncBegan { side, blocks } => write!(
+                f,
+                "Began resync as {} (will sync {} KB [{blocks} bits set]).",
+                side.name(),
+                blocks.saturating_mul(4)
+            ),
+            Self::ResyncDone { seconds, paused, rate } => write!(
+                f,
+                "Resync done (total {} sec; paused {paused} sec; {rate} K/sec)",
+                seconds.saturating_add(*paused)
+            ),
+            Self::ResyncFailedBlocks(blocks) => write!(f, "            {blocks} failed blocks"),
+            Self::ResyncSuspended => write!(f, "Resync suspended"),
+            Self::ResyncContinues => write!(f, "Syncer continues."),
+            Self::FullSyncRequired => write!(f, "Writing the whole bitmap, full sync required."),
+            Self::PeerDiskTooSmall { new, current } => write!(
+                f,
+                "The peer's disk size is too small! ({new} < {current} sectors)"
+            ),
+            Self::SizeChanged { sectors } => write!(
+                f,
+                "size = {} MB ({} KB)",
+                sectors / 2048,
+                sectors / 2
+            ),
+            Self::WrongDataGeneration(uuid) => {
+                write!(f, "Can only connect to data with current UUID={uuid:016X}")
+            }
+            Self::LocalIoError { metadata: true, .. } => {
+                write!(f, "disk error: meta data IO failed. Detaching...")
+            }
+            Self::LocalIoError { sector, .. } => {
+                write!(f, "disk error: local IO failed at sector {sector}")
+            }
+            Self::NoDataAccess { sector, sectors } => {
+                write!(f, "IO ERROR: neither local nor remote data, sector {sector}+{sectors}")
+            }
+            Self::ForcedUpToDate => write!(f, "Forced to consider local data as UpToDate!"),
+            Self::NegativeAnswer { name, sector } => {
+                write!(f, "Got {name} packet, sector {sector}: the peer is in trouble")
+            }
+            Self::HelperRefused { name, code } => write!(
+                f,
+                "{name} handler returned {code}, dropping connection."
+            ),
+            Self::SkipInitialSync => {
+                write!(f, "Accepted new current UUID, preparing to skip initial sync")
+            }
+            Self::RealPeerDisk(state) => write!(f, "real peer disk state = {}", state.name()),
+        }
+    }
+}
+
+struct UuidSet<'a>(&'a [u64; 4]);
+
+impl fmt::Display for UuidSet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [current, bitmap, first, second] = self.0;
+        write!(f, "{current:016X}:{bitmap:016X}:{first:016X}:{second:016X}")
+    }
+}

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A resource: its volumes, its connection, and everything that happens to them.
+//!
+//! # The contract with the shell
+//!
+//! The shell (the kernel module, or the simulator) owns a [`Resource`] behind one lock. It
+//!
+//! * tells the engine what happened, by calling a method, each of which is bounded and never sleeps; first
+//!   [`at`](Resource::at) with the time in milliseconds;
+//! * before it drops the lock, or after taking it again, takes what the engine wants done: completions
+//!   ([`next_completion`](Resource::next_completion), in any context), block I/O
+//!   ([`next_effect`](Resource::next_effect), where sleeping is allowed), events
+//!   ([`next_event`](Resource::next_event), by the worker alone, in order), and carries it out **without** the lock;
+//! * asks the engine for the next bytes to send ([`next_data_packet`](Resource::next_data_packet),
+//!   [`next_meta_packet`](Resource::next_meta_packet)) whenever the socket may take more;
+//! * looks at [`wishes`](Resource::take_wishes) to know whom to wake.
+//!
+//! Payload never passes through: a [`request`](request::Request) stands for the bio that the shell keeps under the
+//! same number, a [`peer request`](peer_request::PeerRequest) for pages.
+//!
+//! When a queue has no room, the engine takes nothing new ([`Admission::Wait`], [`Received::Wait`]) until the shell has
+//! drained it.
+
+pub mod connection;
+pub mod device;
+pub mod effect;
+pub mod log;
+pub mod peer_request;
+pub mod request;
+
+mod acknowledge;
+mod administer;
+mod attach;
+mod bitmap_exchange;
+mod change;
+mod epoch;
+mod handshake;
+mod link;
+mod metadata;
+mod operation;
+mod peer_io;
+mod receive;
+mod resync;
+mod send;
+mod sizes;
+mod status;
+mod submit;
+mod timers;
+mod uuids;
+
+use crate::config::resource::ResourceOptions;
+use crate::ring::Ring;
+use crate::slab::Id;
+use crate::wire::MAX_PACKET_HEAD;
+use connection::{Connection, ConnectionTables, DataItem, MetaItem};
+use device::{Device, DeviceIndex};
+use effect::{Completion, Effect, Event};
+use log::LogMessage;
+use operation::Operations;
+
+pub use acknowledge::AckError;
+pub use administer::{Disconnect, NewUuidError, Next, OpenError, RoleChange};
+pub use attach::{AttachError, Attachment};
+pub use link::AfterLink;
+pub use operation::{OperationResult, Ticket};
+pub use receive::{Head, ReceiveError, Received};
+pub use send::{Outgoing, Payload};
+pub use status::{DeviceStatus, SyncStatus};
+pub use submit::Admission;
+
+/// Volumes that a resource can have. 8.4 has no such limit; nobody was seen to come near this one.
+pub const MAX_VOLUMES: usize = 64;
+
+/// Room for the head of a packet, and for a whole bitmap packet.
+pub const SEND_BUFFER: usize = 4096 + MAX_PACKET_HEAD;
+
+/// Storage that the shell lends for as long as the resource exists.
+#[derive(Debug)]
+pub struct ResourceTables<'m> {
+    /// The tables of the connection.
+    pub connection: ConnectionTables<'m>,
+    /// As many as requests of all devices.
+    pub completions: &'m mut [Completion],
+    /// As many as requests and peer requests of all devices, and a few hundred more.
+    pub effects: &'m mut [Effect],
+    /// A few hundred.
+    pub events: &'m mut [Event],
+}
+
+/// Whom the shell should wake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The sender of the data socket: something may be ready to be sent.
+    pub send_data: bool,
+    /// The sender of the meta socket.
+    pub send_meta: bool,
+    /// Whoever waits for room: submitters, the receiver.
+    pub room: bool,
+    /// Administrators whose operation may have ended.
+    pub operations: bool,
+    /// The worker: there are events, or block I/O that was asked for where sleeping is not allowed.
+    pub worker: bool,
+    /// The timer: [`deadline`](Resource::deadline) may have changed.
+    pub timer: bool,
+}
+
+/// A resource.
+#[derive(Debug)]
+pub struct Resource<'m> {
+    devices: [Option<&'m mut Device<'m>>; MAX_VOLUMES],
+    connection: Connection<'m>,
+    options: ResourceOptions,
+    now: u64,
+    random: [u64; 4],
+    random_left: usize,
+    completions: Ring<'m, Completion>,
+    effects: Ring<'m, Effect>,
+    events: Ring<'m, Event>,
+    wishes: Wishes,
+    operations: Operations,
+    /// Something changed that may let something else go on: see `make_progress`.
+    progress: bool,
+    broken: bool,
+}
+
+impl<'m> Resource<'m> {
+    /// A resource without volumes, StandAlone.
+    pub fn new(options: ResourceOptions, tables: ResourceTables<'m>) -> Self {
+        Self {
+            devices: [const { None }; MAX_VOLUMES],
+            connection: Connection::new(tables.connection),
+            options,
+            now: 0,
+            random: [0; 4],
+            random_left: 0,
+            completions: Ring::new(tables.completions),
+            effects: Ring::new(tables.effects),
+            events: Ring::new(tables.events),
+            wishes: Wishes::default(),
+            operations: Operations::default(),
+            progress: false,
+            broken: false,
+        }
+    }
+
+    /// Says what time it is, in milliseconds of a clock that never goes back.
+    pub fn at(&mut self, now: u64) -> &mut Self {
+        self.now = self.now.max(now);
+        self
+    }
+
+    /// Whether [`supply_random`](Self::supply_random) should be called.
+    pub fn wants_random(&self) -> bool {
+        self.random_left < self.random.len()
+    }
+
+    /// Gives the engine fresh random words, from which it makes generation UUIDs.
+    pub fn supply_random(&mut self, words: [u64; 4]) {
+        self.random = words;
+        self.random_left = words.len();
+    }
+
+    /// Adds a volume. The index names it from now on.
+    pub fn add_device(&mut self, device: &'m mut Device<'m>) -> Option<DeviceIndex> {
+        let index = self.devices.iter().position(Option::is_none)?;
+        let number = u8::try_from(index).ok()?;
+        device.state.connection = self.connection.state;
+        if let Some(other) = self.devices.iter().flatten().next() {
+            // A new volume starts with what the whole resource is: its role and its suspension.
+            device.state.role = other.state.role;
+            device.state.suspended = other.state.suspended;
+            device.state.suspended_no_data = other.state.suspended_no_data;
+            device.state.suspended_fencing = other.state.suspended_fencing;
+        }
+        *self.devices.get_mut(index)? = Some(device);
+        Some(DeviceIndex(number))
+    }
+
+    /// Takes a volume away; the shell has made sure that it is Diskless, Secondary and idle.
+    pub fn remove_device(&mut self, index: DeviceIndex) -> Option<&'m mut Device<'m>> {
+        self.devices.get_mut(usize::from(index.0))?.take()
+    }
+
+    /// The volume at `index`.
+    pub fn device(&self, index: DeviceIndex) -> Option<&Device<'m>> {
+        self.devices.get(usize::from(index.0))?.as_deref()
+    }
+
+    /// The connection.
+    pub fn connection(&self) -> &Connection<'m> {
+        &self.connection
+    }
+
+    /// The options of the resource.
+    pub fn options(&self) -> &ResourceOptions {
+        &self.options
+    }
+
+    /// The next request to be ended. Any context.
+    pub fn next_completion(&mut self) -> Option<Completion> {
+        let completion = self.completions.pop()?;
+        self.request_ended(completion.device, completion.request);
+        Some(completion)
+    }
+
+    /// The next block I/O to be started. Where sleeping is allowed.
+    pub fn next_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.make_progress();
+        }
+        let effect = self.effects.pop()?;
+        if let Effect::ReleasePeerRequest {
+            device,
+            peer_request,
+        } = effect
+        {
+            self.peer_request_released(device, peer_request);
+        }
+        Some(effect)
+    }
+
+    /// Whether [`next_effect`](Self::next_effect) or [`next_completion`](Self::next_completion) has something.
+    pub fn has_effects(&self) -> bool {
+        !self.effects.is_empty() || self.progress
+    }
+
+    /// The next thing for the worker.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Whom to wake; asking clears it.
+    pub fn take_wishes(&mut self) -> Wishes {
+        if self.has_effects() || !self.events.is_empty() {
+            self.wishes.worker = true;
+        }
+        core::mem::take(&mut self.wishes)
+    }
+
+    fn device_mut(&mut self, index: DeviceIndex) -> Option<&mut Device<'m>> {
+        self.devices.get_mut(usize::from(index.0))?.as_deref_mut()
+    }
+
+    fn device_of_volume(&self, volume: u16) -> Option<DeviceIndex> {
+        self.indices().find(|index| {
+            self.device(*index)
+                .is_some_and(|device| device.volume == volume)
+        })
+    }
+
+    /// The places of the table, whether used or not.
+    fn indices(&self) -> impl Iterator<Item = DeviceIndex> {
+        (0..u8::try_from(MAX_VOLUMES).unwrap_or(u8::MAX)).map(DeviceIndex)
+    }
+
+    fn present(&self) -> impl Iterator<Item = (DeviceIndex, &Device<'m>)> {
+        self.indices()
+            .filter_map(|index| self.device(index).map(|device| (index, device)))
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        if self.effects.push(effect).is_err() {
+            self.break_down();
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        if self.completions.push(completion).is_err() {
+            self.break_down();
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.events.push(event).is_err() {
+            // Whoever reads the log misses a line; everything else that goes this way fits by construction.
+            self.break_down();
+        }
+        self.wishes.worker = true;
+    }
+
+    fn log(&mut self, device: impl Into<Option<DeviceIndex>>, message: LogMessage) {
+        // A line is not worth more than the room for what must not be lost.
+        if self.events.room() > 64 {
+            self.event(Event::Log {
+                device: device.into(),
+                message,
+            });
+        }
+    }
+
+    fn send_data(&mut self, item: DataItem) {
+        if self.connection.phase == connection::Phase::Down {
+            return;
+        }
+        if self.connection.data_queue.push(item).is_err() {
+            self.break_down();
+        }
+        self.wishes.send_data = true;
+    }
+
+    fn send_meta(&mut self, item: MetaItem) {
+        if self.connection.phase == connection::Phase::Down {
+            return;
+        }
+        if self.connection.meta_queue.push(item).is_err() {
+            self.break_down();
+        }
+        self.wishes.send_meta = true;
+    }
+
+    /// An invariant does not hold: the connection is given up; the node and its data stay.
+    fn break_down(&mut self) {
+        if !self.broken {
+            self.broken = true;
+            self.connection_failed(crate::state::ConnectionState::ProtocolError);
+        }
+    }
+
+    /// Whether an invariant did not hold since the resource was made. For tests and the simulator.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// A random word. Where the shell was too slow to supply one, the last one and the time are mixed: good enough to
+    /// be unique, which is all that a UUID needs.
+    fn random_word(&mut self) -> u64 {
+        self.random_left = self.random_left.saturating_sub(1);
+        let now = self.now;
+        let word = self.random.get_mut(self.random_left);
+        let Some(word) = word else {
+            return now;
+        };
+        let value = *word;
+        *word = value
+            .wrapping_mul(0x5851_f42d_4c95_7f2d)
+            .wrapping_add(now | 1)
+            .rotate_left(29);
+        value
+    }
+
+    fn request(&self, index: DeviceIndex, id: Id) -> Option<&request::Request> {
+        self.device(index)?.requests.get(id)
+    }
+
+    fn request_mut(&mut self, index: DeviceIndex, id: Id) -> Option<&mut request::Request> {
+        self.device_mut(index)?.requests.get_mut(id)
+    }
+}

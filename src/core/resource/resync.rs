@@ -1,0 +1,612 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Resync: the target asks for blocks that differ, the source sends them.
+//!
+//! The target keeps a window of requests open. Each is a peer request from the moment it is sent, so that what comes
+//! back is known to have been asked for, and so that applications stay off the range meanwhile.
+
+use super::device::{AfterBitmap, BitmapTask, Device, DeviceIndex, Resync};
+use super::effect::{Event, Helper};
+use super::log::LogMessage;
+use super::peer_request::{PeerRequest, Purpose, Stage};
+use super::receive::{ReceiveError, Received};
+use super::request::Operation;
+use super::send::{Outgoing, Payload};
+use super::Resource;
+use crate::num::{u32_to_usize, usize_to_u64, SECTORS_PER_BLOCK};
+use crate::slab::Id;
+use crate::state::{Change, ConnectionState, DiskState, Role, State};
+use crate::wire::block::ID_SYNCER;
+use crate::wire::{BlockAck, BlockRequest, Command, Data, DataFlags, Packet};
+
+/// The longest resync request, in blocks: 512 KiB.
+const BLOCKS_PER_REQUEST: u64 = 128;
+/// How much of the configured rate may be spent at once, in milliseconds.
+const BURST_MS: u64 = 100;
+/// Requests that are made in one go before application I/O gets its turn.
+const MARK_INTERVAL_MS: u64 = 3000;
+
+impl Resource<'_> {
+    /// `P_SYNC_UUID`: the source begins.
+    pub(super) fn receive_sync_uuid(
+        &mut self,
+        index: DeviceIndex,
+        uuid: u64,
+    ) -> Result<Received, ReceiveError> {
+        let Some(device) = self.device(index) else {
+            return Err(ReceiveError::UnknownVolume);
+        };
+        match device.state.connection {
+            // Our own part is not done: all bits are being set, or our bitmap is not sent.
+            ConnectionState::StartingSyncT | ConnectionState::WFBitMapT => {
+                return Ok(Received::Wait)
+            }
+            ConnectionState::WFSyncUUID | ConnectionState::Behind => {}
+            _ => return Ok(Received::Done),
+        }
+        let primary = device.state.role == Role::Primary;
+        if let Some(mut uuids) = self.own_uuids(index) {
+            uuids.start_resync_as_target(uuid, primary);
+            self.set_uuids(index, uuids, "updated sync uuid");
+            self.prepare_resync(index, ConnectionState::SyncTarget);
+        }
+        Ok(Received::Done)
+    }
+
+    /// The bits for a resync that an administrator asked for are set, and on the disk.
+    pub(super) fn start_requested_sync(&mut self, index: DeviceIndex) {
+        match self.device(index).map(|device| device.state.connection) {
+            Some(ConnectionState::StartingSyncT) => {
+                let wanted = Change::none().connection(ConnectionState::WFSyncUUID);
+                let _ = self.change(index, wanted, false);
+            }
+            Some(ConnectionState::StartingSyncS) => {
+                self.prepare_resync(index, ConnectionState::SyncSource);
+            }
+            _ => {}
+        }
+    }
+
+    /// The administrator's handler may object; then the resync begins.
+    pub(super) fn prepare_resync(&mut self, index: DeviceIndex, side: ConnectionState) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        if device.sync_wanted.is_some() {
+            return;
+        }
+        device.sync_wanted = Some(side);
+        let helper = if side == ConnectionState::SyncTarget {
+            Helper::BeforeResyncTarget
+        } else {
+            Helper::BeforeResyncSource
+        };
+        self.event(Event::CallHelperAndReport {
+            device: index,
+            helper,
+        });
+    }
+
+    /// The handler that was called before a resync ended with this exit code.
+    pub fn helper_finished(&mut self, index: DeviceIndex, helper: Helper, code: u8) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(side) = device.sync_wanted.take() else {
+            return;
+        };
+        if device.state.connection < ConnectionState::Connected
+            || device.state.disk < DiskState::Negotiating
+        {
+            return;
+        }
+        // Old user-space tools answer 3 to what they do not know.
+        let objects = code > 0 && !(side == ConnectionState::SyncSource && code == 3);
+        if objects {
+            self.log(
+                index,
+                LogMessage::HelperRefused {
+                    name: helper.name(),
+                    code,
+                },
+            );
+            self.give_up_connection();
+            return;
+        }
+        self.start_resync(index, side);
+    }
+
+    fn start_resync(&mut self, index: DeviceIndex, side: ConnectionState) {
+        let change = Change::none().connection(side);
+        let change = if side == ConnectionState::SyncTarget {
+            change.disk(DiskState::Inconsistent)
+        } else {
+            change.peer_disk(DiskState::Inconsistent)
+        };
+        if let Err(code) = self.change(index, change, false) {
+            self.log(index, LogMessage::StateChangeFailed(code));
+        }
+    }
+
+    /// The state says that a resync began.
+    pub(super) fn begin_resync(&mut self, index: DeviceIndex, new: &State) {
+        let now = self.now;
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let blocks = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
+        device.resync = Resync {
+            total: blocks,
+            started_at: now,
+            refilled_at: now,
+            marks: [(now, blocks); 8],
+            told_at: now,
+            ..Resync::default()
+        };
+        if new.is_resync_paused() {
+            device.resync.paused_at = Some(now);
+        }
+        self.log(
+            index,
+            LogMessage::ResyncBegan {
+                side: new.connection,
+                blocks,
+            },
+        );
+        self.wishes.send_data = true;
+        self.wishes.timer = true;
+    }
+
+    /// A pause began or ended.
+    pub(super) fn resync_pause_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        let is_paused = |state: &State| {
+            matches!(
+                state.connection,
+                ConnectionState::PausedSyncS | ConnectionState::PausedSyncT
+            )
+        };
+        let now = self.now;
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let resync = &mut device.resync;
+        if is_paused(new) && !is_paused(old) {
+            resync.paused_at = Some(now);
+            self.log(index, LogMessage::ResyncSuspended);
+        } else if is_paused(old) && !is_paused(new) {
+            let since = resync.paused_at.take().unwrap_or(now);
+            resync.paused = resync.paused.saturating_add(now.saturating_sub(since));
+            self.log(index, LogMessage::ResyncContinues);
+            self.wishes.send_data = true;
+        }
+    }
+
+    /// Makes the next request of a target, if its window and its rate allow one.
+    pub(super) fn next_resync_request(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        for index in self.indices() {
+            let is_target = self
+                .device(index)
+                .is_some_and(|device| device.state.connection == ConnectionState::SyncTarget);
+            if !is_target {
+                continue;
+            }
+            if let Some(outgoing) = self.resync_request_of(index, buffer) {
+                return Some(outgoing);
+            }
+            self.finish_resync_if_done(index);
+        }
+        None
+    }
+
+    fn resync_request_of(&mut self, index: DeviceIndex, buffer: &mut [u8]) -> Option<Outgoing> {
+        let agreed = self.connection.agreed_protocol;
+        let window = self
+            .connection
+            .conf
+            .as_ref()
+            .map_or(2048, |conf| u64::from(conf.max_buffers))
+            .saturating_mul(SECTORS_PER_BLOCK)
+            / 2;
+        let now = self.now;
+        let device = self.device_mut(index)?;
+        let volume = device.volume;
+        // What this node calls its data must be on the disk before the data changes.
+        if device.disk.as_ref()?.metadata.superblock_pending() || device.resync.in_flight >= window
+        {
+            return None;
+        }
+        if device.peer_requests.len() >= device.peer_requests.capacity() / 2 {
+            return None;
+        }
+        let limit = crate::wire::data::max_bio_size(agreed).min(match device.peer.max_bio_size {
+            0 => u32::MAX,
+            size => size,
+        });
+        let (sector, sectors) = device.next_blocks(u64::from(limit / crate::num::BLOCK_SIZE))?;
+        if !device.spend(sectors, now) {
+            self.wishes.timer = true;
+            return None;
+        }
+        let size = u32::try_from(sectors.checked_mul(512)?).ok()?;
+        let id = device.remember_resync_request(sector, size)?;
+        let device = self.device_mut(index)?;
+        device.resync.cursor = sector.saturating_add(sectors).div_ceil(SECTORS_PER_BLOCK);
+        device.resync.in_flight = device.resync.in_flight.saturating_add(sectors);
+        let _ = id;
+        let request = BlockRequest {
+            sector,
+            block_id: ID_SYNCER,
+            size,
+        };
+        let head = self.encode(&Packet::ResyncDataRequest(request), volume, 0, buffer)?;
+        Some(Outgoing {
+            head,
+            payload: Payload::None,
+        })
+    }
+
+    /// `P_RS_DATA_REPLY`
+    pub(super) fn receive_resync_reply(
+        &mut self,
+        index: DeviceIndex,
+        data: Data,
+        size: u32,
+    ) -> Result<Received, ReceiveError> {
+        if self.effects.room() < 8 {
+            return Ok(Received::Wait);
+        }
+        let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;
+        let id = device
+            .awaited_resync(data.sector, size)
+            .ok_or(ReceiveError::Malformed("blocks that were never asked for"))?;
+        if let Some(peer_request) = device.peer_requests.get_mut(id) {
+            peer_request.stage = Stage::Receiving;
+        }
+        Ok(Received::PeerPayload {
+            device: index,
+            peer_request: id,
+            size,
+        })
+    }
+
+    /// The target wrote what the source sent.
+    pub(super) fn resync_write_done(
+        &mut self,
+        index: DeviceIndex,
+        peer_request: &PeerRequest,
+        success: bool,
+    ) {
+        if peer_request.orphaned {
+            return;
+        }
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        device.resync.in_flight = device
+            .resync
+            .in_flight
+            .saturating_sub(peer_request.sectors());
+        let mut cleared = 0;
+        if success {
+            cleared = device.set_in_sync(peer_request.sector, peer_request.size);
+        } else {
+            device.count_failed_blocks(peer_request.sector, peer_request.size);
+        }
+        let command = if success {
+            Command::ResyncWriteAck
+        } else {
+            Command::NegAck
+        };
+        self.acknowledge(
+            command,
+            index,
+            peer_request.sector,
+            ID_SYNCER,
+            peer_request.size,
+            0,
+        );
+        self.wishes.send_data = true;
+        self.resync_advanced(index, cleared);
+    }
+
+    /// `P_NEG_RS_DREPLY`, `P_RS_CANCEL`: the source cannot, or will not now, send blocks that were asked for.
+    pub(super) fn resync_read_refused(
+        &mut self,
+        index: DeviceIndex,
+        ack: BlockAck,
+    ) -> Result<(), ReceiveError> {
+        let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;
+        let id = device
+            .awaited_resync(ack.sector, ack.size)
+            .ok_or(ReceiveError::Malformed("blocks that were never asked for"))?;
+        device.resync.in_flight = device
+            .resync
+            .in_flight
+            .saturating_sub(u64::from(ack.size >> 9));
+        device.count_failed_blocks(ack.sector, ack.size);
+        self.release_peer_request(index, id);
+        self.wishes.send_data = true;
+        self.resync_advanced(index, 0);
+        Ok(())
+    }
+
+    /// The target could not write blocks that we sent.
+    pub(super) fn resync_block_failed(&mut self, index: DeviceIndex, sector: u64, size: u32) {
+        if let Some(device) = self.device_mut(index) {
+            device.count_failed_blocks(sector, size);
+        }
+        self.resync_advanced(index, 0);
+    }
+
+    /// Blocks came in sync, or failed for good.
+    pub(super) fn resync_advanced(&mut self, index: DeviceIndex, _cleared: u64) {
+        let now = self.now;
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        if !device.state.connection.is_resync() {
+            return;
+        }
+        let left = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
+        let resync = &mut device.resync;
+        let newest = resync.marks.get(resync.last_mark).map_or(0, |mark| mark.0);
+        if now.saturating_sub(newest) >= MARK_INTERVAL_MS {
+            resync.last_mark = resync.last_mark.wrapping_add(1) & 7;
+            if let Some(mark) = resync.marks.get_mut(resync.last_mark) {
+                *mark = (now, left);
+            }
+        }
+        let tell = now.saturating_sub(resync.told_at) >= 1000;
+        if tell {
+            resync.told_at = now;
+            self.event(Event::Progress { device: index });
+        }
+        self.finish_resync_if_done(index);
+    }
+
+    /// Ends a resync in which nothing is left to do.
+    pub(super) fn finish_resync_if_done(&mut self, index: DeviceIndex) {
+        let Some(device) = self.device(index) else {
+            return;
+        };
+        let state = device.state;
+        if !state.connection.is_resync() {
+            return;
+        }
+        let left = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
+        let is_target = matches!(
+            state.connection,
+            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
+        );
+        let pending = is_target
+            && (device.resync.in_flight > 0
+                || device
+                    .disk
+                    .as_ref()
+                    .is_some_and(|disk| disk.metadata.superblock_pending()));
+        if left > device.resync.failed || pending {
+            return;
+        }
+        self.finish_resync(index, is_target);
+    }
+
+    fn finish_resync(&mut self, index: DeviceIndex, is_target: bool) {
+        self.log_resync_result(index);
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let failed = device.resync.failed;
+        let primary = device.state.role == Role::Primary;
+        let mut change = Change::none().connection(ConnectionState::Connected);
+        if failed > 0 {
+            change = if is_target {
+                change
+                    .disk(DiskState::Inconsistent)
+                    .peer_disk(DiskState::UpToDate)
+            } else {
+                change
+                    .disk(DiskState::UpToDate)
+                    .peer_disk(DiskState::Inconsistent)
+            };
+        } else {
+            change = change
+                .disk(DiskState::UpToDate)
+                .peer_disk(DiskState::UpToDate);
+            self.unify_uuids(index, is_target, primary);
+        }
+        if let Err(code) = self.change(index, change, true) {
+            self.log(index, LogMessage::StateChangeFailed(code));
+        }
+        if let Some(device) = self.device_mut(index) {
+            device.resync = Resync::default();
+        }
+        if is_target {
+            self.event(Event::CallHelper {
+                device: Some(index),
+                helper: Helper::AfterResyncTarget,
+            });
+        }
+    }
+
+    /// Both have the same data, and say so.
+    fn unify_uuids(&mut self, index: DeviceIndex, is_target: bool, primary: bool) {
+        let Some(mut uuids) = self.own_uuids(index) else {
+            return;
+        };
+        match self.peer_uuids(index) {
+            Some(source) if is_target => uuids.finish_resync_as_target(&source, primary),
+            _ => uuids.finish_resync_as_source(),
+        }
+        self.set_uuids(index, uuids, "updated UUIDs");
+        let same = uuids.to_array();
+        if let Some(device) = self.device_mut(index) {
+            if let Some([current, bitmap, first, second, _, _]) = device.peer.uuids.as_mut() {
+                [*current, *bitmap, *first, *second] = same;
+            }
+        }
+    }
+
+    fn log_resync_result(&mut self, index: DeviceIndex) {
+        let now = self.now;
+        let Some(device) = self.device(index) else {
+            return;
+        };
+        let resync = &device.resync;
+        let elapsed = now
+            .saturating_sub(resync.started_at)
+            .saturating_sub(resync.paused);
+        let seconds = elapsed.checked_div(1000).unwrap_or(0).max(1);
+        let failed = resync.failed;
+        let message = LogMessage::ResyncDone {
+            seconds,
+            paused: resync.paused / 1000,
+            rate: resync
+                .total
+                .saturating_mul(4)
+                .checked_div(seconds)
+                .unwrap_or(0),
+        };
+        self.log(index, message);
+        if failed > 0 {
+            self.log(index, LogMessage::ResyncFailedBlocks(failed));
+        }
+    }
+
+    /// New storage at the end of both disks is made equal.
+    pub(super) fn resync_after_growth(&mut self, index: DeviceIndex) {
+        let role = self.device(index).map(|device| device.state.role);
+        let side = if role == Some(Role::Primary) {
+            ConnectionState::SyncSource
+        } else {
+            ConnectionState::WFSyncUUID
+        };
+        let _ = self.change(index, Change::none().connection(side), false);
+    }
+
+    /// A full resync that an administrator asks for without a peer: when it comes, all is different.
+    pub(super) fn mark_everything(&mut self, index: DeviceIndex) {
+        self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::Nothing);
+    }
+}
+
+impl Device<'_> {
+    /// The next blocks that differ and that nobody works on: sector and sectors.
+    fn next_blocks(&mut self, most: u64) -> Option<(u64, u64)> {
+        let most = most.clamp(1, BLOCKS_PER_REQUEST);
+        let disk = self.disk.as_ref()?;
+        let mut from = self.resync.cursor;
+        // Once around, in steps that pass over what is busy.
+        for _ in 0..64 {
+            let Some(first) = disk.bitmap.find_next_set(from) else {
+                if self.resync.cursor == 0 || from == 0 {
+                    return None;
+                }
+                self.resync.cursor = 0;
+                from = 0;
+                continue;
+            };
+            let run = disk.bitmap.next_run(first)?.length.min(most);
+            // Requests do not cross a multiple of their longest length: neighbours stay apart.
+            let run = run.min(BLOCKS_PER_REQUEST.saturating_sub(first % BLOCKS_PER_REQUEST));
+            let sector = first.saturating_mul(SECTORS_PER_BLOCK);
+            let end = sector
+                .saturating_add(run.saturating_mul(SECTORS_PER_BLOCK))
+                .min(self.size);
+            let sectors = end.saturating_sub(sector);
+            if sectors == 0 {
+                return None;
+            }
+            if self.overlap.find(sector, sectors, |_| true).is_none() {
+                return Some((sector, sectors));
+            }
+            from = first.saturating_add(run);
+        }
+        self.resync.cursor = from;
+        None
+    }
+
+    /// Whether the rate allows `sectors` now; then they are spent.
+    fn spend(&mut self, sectors: u64, now: u64) -> bool {
+        let Some(conf) = self.disk.as_ref().map(|disk| &disk.conf) else {
+            return false;
+        };
+        let kib_per_second = if conf.c_plan_ahead == 0 {
+            conf.resync_rate
+        } else {
+            conf.c_max_rate.max(conf.resync_rate)
+        };
+        // Two sectors in a KiB: sectors for a thousand milliseconds.
+        let per_second = u64::from(kib_per_second).saturating_mul(2);
+        let most = (per_second.saturating_mul(BURST_MS) / 1000).max(sectors);
+        let elapsed = now.saturating_sub(self.resync.refilled_at);
+        let earned = per_second.saturating_mul(elapsed) / 1000;
+        if earned > 0 {
+            self.resync.refilled_at = now;
+            self.resync.budget = self.resync.budget.saturating_add(earned).min(most);
+        }
+        match self.resync.budget.checked_sub(sectors) {
+            Some(left) => {
+                self.resync.budget = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn remember_resync_request(&mut self, sector: u64, size: u32) -> Option<Id> {
+        let peer_request = PeerRequest {
+            purpose: Purpose::ResyncWrite,
+            operation: Operation::Write,
+            sector,
+            size,
+            block_id: ID_SYNCER,
+            sequence: 0,
+            flags: DataFlags::NONE,
+            epoch: 0,
+            order: u64::MAX,
+            stage: Stage::Requested,
+            orphaned: false,
+            registered: true,
+            needs_extents: false,
+            holds_extents: false,
+            sending: false,
+        };
+        let sectors = peer_request.sectors();
+        let id = self.peer_requests.insert(peer_request).ok()?;
+        let entry = self.peer_request_entry(id);
+        self.overlap.insert(entry, sector, sectors);
+        Some(id)
+    }
+
+    /// The request of ours that an answer about this range belongs to.
+    fn awaited_resync(&self, sector: u64, size: u32) -> Option<Id> {
+        let requests = usize_to_u64(self.requests.capacity());
+        let mut found = None;
+        self.overlap.find(sector, u64::from(size >> 9), |entry| {
+            let id = u64::from(entry)
+                .checked_sub(requests)
+                .and_then(|position| u32::try_from(position).ok())
+                .and_then(|position| self.peer_requests.at(u32_to_usize(position)))
+                .filter(|(_, request)| {
+                    request.stage == Stage::Requested
+                        && request.sector == sector
+                        && request.size == size
+                })
+                .map(|(id, _)| id);
+            found = id.or(found);
+            id.is_some()
+        });
+        found
+    }
+
+    fn count_failed_blocks(&mut self, sector: u64, size: u32) {
+        let last = sector
+            .saturating_add(u64::from(size >> 9))
+            .saturating_sub(1);
+        let failed = self.disk.as_ref().map_or(0, |disk| {
+            disk.bitmap
+                .count_range(sector / SECTORS_PER_BLOCK, last / SECTORS_PER_BLOCK)
+        });
+        self.resync.failed = self.resync.failed.saturating_add(failed);
+    }
+}

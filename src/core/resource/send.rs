@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The next bytes for the sockets.
+//!
+//! The data socket carries everything whose order the peer must see. Application I/O and control packets are queued
+//! where they arise; barriers, bitmaps and resync requests are made when it is their turn, so that they never need more
+//! memory than there is.
+
+use super::connection::{DataItem, MetaItem, Phase};
+use super::device::DeviceIndex;
+use super::peer_request::{Purpose, Stage};
+use super::request::{Io, Operation, Remote, Request, WaitFor};
+use super::Resource;
+use crate::slab::Id;
+use crate::wire::{
+    encode_packet, Barrier, BarrierAck, BlockAck, BlockDescriptor, BlockRequest, Command,
+    ConnectionFeatures, Data, DataFlags, FeatureFlags, Packet, RequestState, RequestStateReply,
+    State, SyncUuid, Trim, Zeroes, PROTOCOL_VERSION_FIRST_CONTACT,
+};
+
+/// The payload that follows a packet's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// None.
+    None,
+    /// The data of an application's bio. Its pages stay until [`request_sent`](Resource::request_sent) is called, which
+    /// must be done whether sending works or not.
+    Request {
+        /// The device.
+        device: DeviceIndex,
+        /// The request.
+        request: Id,
+        /// Bytes.
+        size: u32,
+        /// The pages may be lent to the network stack: they stay until the peer confirms.
+        stays: bool,
+    },
+    /// The pages of a peer request. They stay until [`reply_sent`](Resource::reply_sent) is called, which must be done
+    /// whether sending works or not.
+    PeerRequest {
+        /// The device.
+        device: DeviceIndex,
+        /// The peer request.
+        peer_request: Id,
+        /// Bytes.
+        size: u32,
+    },
+}
+
+/// Bytes to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// How many bytes of the buffer were filled.
+    pub head: usize,
+    /// What follows.
+    pub payload: Payload,
+}
+
+impl Resource<'_> {
+    /// Fills `buffer` with the next bytes for the data socket; `None` while there is nothing to send.
+    ///
+    /// `buffer` holds at least [`SEND_BUFFER`](super::SEND_BUFFER) bytes.
+    pub fn next_data_packet(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        if self.connection.phase == Phase::Down {
+            return None;
+        }
+        // Each turn takes an item off the queue, or sends.
+        while let Some(item) = self.connection.data_queue.front().copied() {
+            if let Some(outgoing) = self.barrier_before(&item, buffer) {
+                return Some(outgoing);
+            }
+            if let DataItem::Bitmap(index) = item {
+                let (head, finished) = self.next_bitmap_packet(index, buffer);
+                if finished {
+                    self.connection.data_queue.pop();
+                    self.bitmap_sent(index);
+                }
+                if head > 0 {
+                    return Some(Outgoing {
+                        head,
+                        payload: Payload::None,
+                    });
+                }
+                continue;
+            }
+            self.connection.data_queue.pop();
+            self.room_in_data_queue();
+            if let Some(outgoing) = self.send_item(item, buffer) {
+                return Some(outgoing);
+            }
+        }
+        self.barrier_when_idle(buffer)
+            .or_else(|| self.next_resync_request(buffer))
+    }
+
+    /// Requests that waited for room in a queue get another chance.
+    pub(super) fn room_in_data_queue(&mut self) {
+        self.wishes.room = true;
+        for device in self.devices.iter_mut().flatten() {
+            if !device.waiting.is_empty() {
+                device.retry_waiting = true;
+                self.progress = true;
+            }
+        }
+    }
+
+    /// Two epochs are kept apart by a barrier.
+    fn barrier_before(&mut self, item: &DataItem, buffer: &mut [u8]) -> Option<Outgoing> {
+        let DataItem::Request(index, id) = *item else {
+            return None;
+        };
+        let request = self.request(index, id)?;
+        let sent = self.connection.sent_epoch?;
+        if !request.logged || request.epoch == sent {
+            return None;
+        }
+        self.send_barrier(sent, buffer)
+    }
+
+    /// Nothing follows for now: closed epochs need not wait for the next write.
+    fn barrier_when_idle(&mut self, buffer: &mut [u8]) -> Option<Outgoing> {
+        let sent = self.connection.sent_epoch?;
+        if sent == self.connection.epoch {
+            return None;
+        }
+        self.send_barrier(sent, buffer)
+    }
+
+    fn send_barrier(&mut self, epoch: u32, buffer: &mut [u8]) -> Option<Outgoing> {
+        self.connection.sent_epoch = None;
+        self.plain(&Packet::Barrier(Barrier { barrier: epoch }), 0, buffer)
+    }
+
+    fn send_item(&mut self, item: DataItem, buffer: &mut [u8]) -> Option<Outgoing> {
+        match item {
+            DataItem::None | DataItem::Bitmap(_) => None,
+            DataItem::Features => {
+                let packet = Packet::ConnectionFeatures(ConnectionFeatures::ours());
+                let head = encode_packet(
+                    &packet,
+                    0,
+                    0,
+                    PROTOCOL_VERSION_FIRST_CONTACT,
+                    FeatureFlags::NONE,
+                    buffer,
+                );
+                Some(Outgoing {
+                    head: head.ok()?,
+                    payload: Payload::None,
+                })
+            }
+            DataItem::Protocol => self.plain(&Packet::Protocol(self.protocol_packet()?), 0, buffer),
+            DataItem::ProtocolUpdate => {
+                self.plain(&Packet::ProtocolUpdate(self.protocol_packet()?), 0, buffer)
+            }
+            DataItem::SyncParam(index) => {
+                let packet = self.sync_param_packet(index)?;
+                self.plain(&packet, self.volume(index)?, buffer)
+            }
+            DataItem::Sizes(index) => {
+                let packet = Packet::Sizes(self.sizes_packet(index)?);
+                self.plain(&packet, self.volume(index)?, buffer)
+            }
+            DataItem::Uuids(index) => {
+                let packet = Packet::Uuids(self.uuids_packet(index)?);
+                if let Some(device) = self.device_mut(index) {
+                    device.skip_initial_sync = false;
+                }
+                self.plain(&packet, self.volume(index)?, buffer)
+            }
+            DataItem::State(index, state) => {
+                self.plain(&Packet::State(State { state }), self.volume(index)?, buffer)
+            }
+            DataItem::SyncUuid(index, uuid) => self.plain(
+                &Packet::SyncUuid(SyncUuid { uuid }),
+                self.volume(index)?,
+                buffer,
+            ),
+            DataItem::StateRequest(index, change) => {
+                let (mask, val) = change.to_wire();
+                let request = RequestState { mask, val };
+                match index {
+                    Some(index) => {
+                        let volume = self.volume(index)?;
+                        self.plain(&Packet::StateChangeRequest(request), volume, buffer)
+                    }
+                    None => self.plain(&Packet::ConnStateChangeRequest(request), 0, buffer),
+                }
+            }
+            DataItem::OutOfSync(index, sector, size) => {
+                let packet = Packet::OutOfSync(BlockDescriptor { sector, size });
+                self.plain(&packet, self.volume(index)?, buffer)
+            }
+            DataItem::Request(index, id) => self.send_request(index, id, buffer),
+            DataItem::Reply(index, id) => self.send_reply(index, id, buffer),
+        }
+    }
+
+    fn volume(&self, index: DeviceIndex) -> Option<u16> {
+        self.device(index).map(|device| device.volume)
+    }
+
+    /// A packet without payload.
+    pub(super) fn plain(
+        &self,
+        packet: &Packet,
+        volume: u16,
+        buffer: &mut [u8],
+    ) -> Option<Outgoing> {
+        let head = self.encode(packet, volume, 0, buffer)?;
+        Some(Outgoing {
+            head,
+            payload: Payload::None,
+        })
+    }
+
+    pub(super) fn encode(
+        &self,
+        packet: &Packet,
+        volume: u16,
+        payload: u32,
+        buffer: &mut [u8],
+    ) -> Option<usize> {
+        let connection = &self.connection;
+        encode_packet(
+            packet,
+            volume,
+            payload,
+            connection.agreed_protocol,
+            connection.features,
+            buffer,
+        )
+        .ok()
+    }
+
+    fn send_request(&mut self, index: DeviceIndex, id: Id, buffer: &mut [u8]) -> Option<Outgoing> {
+        let agreed = self.connection.agreed_protocol;
+        let features = self.connection.features;
+        let device = self.device_mut(index)?;
+        let request = device.requests.get_mut(id)?;
+        if request.remote != Remote::Queued {
+            return None;
+        }
+        let volume = device.volume;
+        let io = request.io;
+        let packet = if io.is_write() {
+            device.sequence = device.sequence.wrapping_add(1);
+            write_packet(request, id, device.sequence, agreed, features)
+        } else {
+            request.remote = Remote::Sent;
+            Packet::DataRequest(BlockRequest {
+                sector: io.sector,
+                block_id: id.to_u64(),
+                size: io.size,
+            })
+        };
+        let payload = if io.operation == Operation::Write {
+            io.size
+        } else {
+            0
+        };
+        let (epoch, stays) = (request.epoch, request.wait_for == WaitFor::Written);
+        if io.is_write() {
+            request.sending = true;
+            self.connection.sent_epoch = Some(epoch);
+        }
+        let head = self.encode(&packet, volume, payload, buffer)?;
+        if payload == 0 {
+            if io.is_write() {
+                self.request_sent(index, id, true);
+            }
+            return Some(Outgoing {
+                head,
+                payload: Payload::None,
+            });
+        }
+        Some(Outgoing {
+            head,
+            payload: Payload::Request {
+                device: index,
+                request: id,
+                size: payload,
+                stays,
+            },
+        })
+    }
+
+    /// The socket has taken the pages of a request, or failed to.
+    pub fn request_sent(&mut self, index: DeviceIndex, id: Id, success: bool) {
+        let now = self.now;
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(request) = device.requests.get_mut(id) else {
+            return;
+        };
+        request.sending = false;
+        request.submitted_at = now;
+        if success {
+            if request.remote == Remote::Queued {
+                request.remote = Remote::Sent;
+            }
+            let sectors = request.io.sectors();
+            device.counters.sent = device.counters.sent.saturating_add(sectors);
+        }
+        self.advance_request(index, id);
+    }
+
+    fn send_reply(&mut self, index: DeviceIndex, id: Id, buffer: &mut [u8]) -> Option<Outgoing> {
+        let device = self.device_mut(index)?;
+        let volume = device.volume;
+        let peer_request = device.peer_requests.get_mut(id)?;
+        if peer_request.stage != Stage::Replying {
+            return None;
+        }
+        let data = Data {
+            sector: peer_request.sector,
+            block_id: peer_request.block_id,
+            seq_num: 0,
+            flags: DataFlags::NONE,
+        };
+        let size = peer_request.size;
+        let packet = if peer_request.purpose == Purpose::ResyncRead {
+            Packet::ResyncDataReply(data)
+        } else {
+            Packet::DataReply(data)
+        };
+        peer_request.sending = true;
+        let head = self.encode(&packet, volume, size, buffer)?;
+        Some(Outgoing {
+            head,
+            payload: Payload::PeerRequest {
+                device: index,
+                peer_request: id,
+                size,
+            },
+        })
+    }
+
+    /// The socket has taken the pages of a peer request, or failed to.
+    pub fn reply_sent(&mut self, index: DeviceIndex, id: Id, success: bool) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(peer_request) = device.peer_requests.get_mut(id) else {
+            return;
+        };
+        peer_request.sending = false;
+        if success {
+            let sectors = peer_request.sectors();
+            device.counters.sent = device.counters.sent.saturating_add(sectors);
+        }
+        self.release_peer_request(index, id);
+    }
+
+    /// Fills `buffer` with the next bytes for the meta socket; `None` while there is nothing to send.
+    ///
+    /// `buffer` holds at least [`SEND_BUFFER`](super::SEND_BUFFER) bytes; many packets share it.
+    pub fn next_meta_packets(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        if self.connection.phase == Phase::Down {
+            return None;
+        }
+        let mut filled = 0usize;
+        while let Some(rest) = buffer.get_mut(filled..) {
+            if rest.len() < crate::wire::MAX_PACKET_HEAD {
+                break;
+            }
+            let Some(item) = self.connection.meta_queue.pop() else {
+                break;
+            };
+            filled = filled.saturating_add(self.send_meta_item(item, rest).unwrap_or(0));
+        }
+        (filled > 0).then_some(filled)
+    }
+
+    fn send_meta_item(&mut self, item: MetaItem, buffer: &mut [u8]) -> Option<usize> {
+        match item {
+            MetaItem::None => None,
+            MetaItem::Ping => self.encode(&Packet::Ping, 0, 0, buffer),
+            MetaItem::PingAck => self.encode(&Packet::PingAck, 0, 0, buffer),
+            MetaItem::BarrierAck { barrier, set_size } => self.encode(
+                &Packet::BarrierAck(BarrierAck { barrier, set_size }),
+                0,
+                0,
+                buffer,
+            ),
+            MetaItem::StateReply { device, code } => {
+                let reply = RequestStateReply {
+                    retcode: code.number(),
+                };
+                match device {
+                    Some(index) => {
+                        let volume = self.volume(index)?;
+                        self.encode(&Packet::StateChangeReply(reply), volume, 0, buffer)
+                    }
+                    None => self.encode(&Packet::ConnStateChangeReply(reply), 0, 0, buffer),
+                }
+            }
+            MetaItem::Block {
+                command,
+                device,
+                sector,
+                block_id,
+                size,
+                sequence,
+            } => {
+                let ack = BlockAck {
+                    sector,
+                    block_id,
+                    size,
+                    seq_num: sequence,
+                };
+                let packet = match command {
+                    Command::RecvAck => Packet::RecvAck(ack),
+                    Command::WriteAck => Packet::WriteAck(ack),
+                    Command::ResyncWriteAck => Packet::ResyncWriteAck(ack),
+                    Command::NegDataReply => Packet::NegDataReply(ack),
+                    Command::NegResyncDataReply => Packet::NegResyncDataReply(ack),
+                    Command::ResyncCancel => Packet::ResyncCancel(ack),
+                    Command::ResyncIsInSync => Packet::ResyncIsInSync(ack),
+                    _ => Packet::NegAck(ack),
+                };
+                self.encode(&packet, self.volume(device)?, 0, buffer)
+            }
+        }
+    }
+}
+
+fn write_packet(
+    request: &Request,
+    id: Id,
+    seq_num: u32,
+    agreed: u32,
+    features: FeatureFlags,
+) -> Packet {
+    let Io {
+        operation,
+        sector,
+        size,
+        ..
+    } = request.io;
+    let flags = write_flags(request, agreed, features);
+    let block_id = id.to_u64();
+    match operation {
+        Operation::Discard => Packet::Trim(Trim {
+            sector,
+            block_id,
+            seq_num,
+            flags,
+            size,
+        }),
+        Operation::WriteZeroes if features.contains(FeatureFlags::WZEROES) => {
+            Packet::Zeroes(Zeroes {
+                sector,
+                block_id,
+                seq_num,
+                flags,
+                size,
+            })
+        }
+        Operation::WriteZeroes => Packet::Trim(Trim {
+            sector,
+            block_id,
+            seq_num,
+            flags,
+            size,
+        }),
+        _ => Packet::Data(Data {
+            sector,
+            block_id,
+            seq_num,
+            flags,
+        }),
+    }
+}
+
+fn write_flags(request: &Request, agreed: u32, features: FeatureFlags) -> DataFlags {
+    let io = &request.io;
+    let zeroes = io.operation == Operation::WriteZeroes;
+    let understands_zeroes = features.contains(FeatureFlags::WZEROES);
+    let discard =
+        io.operation == Operation::Discard || (zeroes && (io.unmap || !understands_zeroes));
+    let written = request.wait_for == WaitFor::Written || request.may_set_in_sync;
+    let flags = DataFlags::NONE
+        .with_if(io.sync, DataFlags::RW_SYNC)
+        .with_if(request.may_set_in_sync, DataFlags::MAY_SET_IN_SYNC)
+        .with_if(io.fua, DataFlags::FUA)
+        .with_if(io.preflush, DataFlags::FLUSH)
+        .with_if(discard, DataFlags::DISCARD)
+        .with_if(zeroes && understands_zeroes, DataFlags::ZEROES)
+        .with_if(
+            agreed >= 100 && request.wait_for == WaitFor::Received,
+            DataFlags::SEND_RECEIVE_ACK,
+        )
+        .with_if(agreed >= 100 && written, DataFlags::SEND_WRITE_ACK);
+    if agreed >= 95 {
+        flags
+    } else {
+        flags.intersection(DataFlags::RW_SYNC.union(DataFlags::MAY_SET_IN_SYNC))
+    }
+}

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! From the application's bio to both disks: admission, and what ends a request.
+//!
+//! A request is admitted when the state allows new I/O, no overlapping range is busy, and its extents of the activity
+//! log are hot on the disk. Until then it waits. Then, in one step, it is decided where it goes: the backing disk, the
+//! peer, or both; a block that only one of them gets is marked out of sync before the disk sees it.
+
+use super::connection::{DataItem, LogEntry};
+use super::device::{Device, DeviceIndex};
+use super::effect::{Completion, Effect, Outcome};
+use super::log::LogMessage;
+use super::request::{Io, Local, Operation, Remote, Request, WaitFor};
+use super::Resource;
+use crate::config::policy::Protocol;
+use crate::slab::Id;
+use crate::state::{ConnectionState, DiskState, State};
+
+/// What became of a submitted request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The engine has it. Keep the bio under the number of this.
+    Accepted(Id),
+    /// There is no room: try again when [`Wishes::room`](super::Wishes::room) says so.
+    Wait,
+    /// It lies outside the device: end it with an error.
+    Refused,
+}
+
+/// Whether a write goes to the peer as well (`drbd_should_do_remote`).
+pub(super) fn mirrors(state: &State) -> bool {
+    state.peer_disk == DiskState::UpToDate
+        || (state.peer_disk >= DiskState::Inconsistent
+            && state.connection >= ConnectionState::WFBitMapT
+            && state.connection < ConnectionState::Ahead)
+}
+
+/// Whether the peer is told of a write that it does not get (`drbd_should_send_out_of_sync`).
+fn tells_out_of_sync(state: &State) -> bool {
+    matches!(
+        state.connection,
+        ConnectionState::Ahead | ConnectionState::WFBitMapS
+    )
+}
+
+/// Whether new I/O may start: not while bitmaps are compared as target, nor while a disk comes or goes
+/// (`drbd_state_is_stable`).
+fn accepts_io(state: &State, agreed_protocol: u32) -> bool {
+    let connection = match state.connection {
+        ConnectionState::WFBitMapS => agreed_protocol >= 96,
+        ConnectionState::WFBitMapT | ConnectionState::WFSyncUUID => false,
+        _ => true,
+    };
+    let disk = !matches!(
+        state.disk,
+        DiskState::Attaching | DiskState::Negotiating | DiskState::Unknown
+    );
+    connection && disk && !state.is_suspended()
+}
+
+/// Where an admitted request goes.
+struct Route {
+    local: bool,
+    remote: bool,
+    out_of_sync: bool,
+}
+
+impl Resource<'_> {
+    /// Takes a request of an application.
+    pub fn submit(&mut self, index: DeviceIndex, io: Io) -> Admission {
+        let now = self.now;
+        let Some(device) = self.device_mut(index) else {
+            return Admission::Refused;
+        };
+        if io.operation != Operation::Flush
+            && (io.size == 0 || !device.holds(io.sector, io.sectors()))
+        {
+            return Admission::Refused;
+        }
+        let Ok(id) = device.requests.insert(Request::new(io, now)) else {
+            return Admission::Wait;
+        };
+        if !device.waiting.is_empty() || !self.try_start(index, id) {
+            self.wait(index, id);
+        }
+        Admission::Accepted(id)
+    }
+
+    fn wait(&mut self, index: DeviceIndex, id: Id) {
+        if let Some(device) = self.device_mut(index) {
+            let full = device.waiting.push(id).is_err();
+            if full {
+                self.break_down();
+            }
+        }
+    }
+
+    /// Gives each waiting request of a device one more chance.
+    pub(super) fn retry_waiting(&mut self, index: DeviceIndex) {
+        let count = self.device(index).map_or(0, |device| device.waiting.len());
+        for _ in 0..count {
+            let Some(id) = self
+                .device_mut(index)
+                .and_then(|device| device.waiting.pop())
+            else {
+                return;
+            };
+            if !self.try_start(index, id) {
+                self.wait(index, id);
+            }
+        }
+    }
+
+    /// Starts a request if nothing stands in its way.
+    fn try_start(&mut self, index: DeviceIndex, id: Id) -> bool {
+        if self.effects.room() < 8
+            || self.connection.data_queue.room() < 8
+            || self.connection.transfer_log.room() == 0
+        {
+            self.connection.close_epoch();
+            self.wishes.send_data = true;
+            return false;
+        }
+        let agreed_protocol = self.connection.agreed_protocol;
+        let Some(device) = self.device_mut(index) else {
+            return false;
+        };
+        let Some(io) = device.requests.get(id).map(|request| request.io) else {
+            return true;
+        };
+        if !accepts_io(&device.state, agreed_protocol) || device.is_held() {
+            return false;
+        }
+        if io.is_write()
+            && device
+                .overlap
+                .find(io.sector, io.sectors(), |_| true)
+                .is_some()
+        {
+            return false;
+        }
+        let route = device.route(&io);
+        if io.is_write() && route.local && !self.hold_extents(index, id, io.sector, io.sectors()) {
+            return false;
+        }
+        self.start(index, id, io, route);
+        true
+    }
+
+    fn start(&mut self, index: DeviceIndex, id: Id, io: Io, route: Route) {
+        let wait_for = match self.connection.conf.as_ref().map(|conf| conf.wire_protocol) {
+            Some(Protocol::A) => WaitFor::Sent,
+            Some(Protocol::B) => WaitFor::Received,
+            _ => WaitFor::Written,
+        };
+        if io.operation == Operation::Flush || io.preflush {
+            self.connection.close_epoch();
+        }
+        let epoch = self.connection.epoch;
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let syncing = device.state.connection >= ConnectionState::SyncSource
+            && device.state.connection <= ConnectionState::PausedSyncT;
+        let entry = Device::request_entry(id);
+        let registered = io.is_write() && device.overlap.insert(entry, io.sector, io.sectors());
+        if io.is_write() && !route.remote {
+            device.set_out_of_sync(io.sector, io.size);
+        }
+        let Some(request) = device.requests.get_mut(id) else {
+            return;
+        };
+        request.started = true;
+        request.registered = registered;
+        request.wait_for = wait_for;
+        request.may_set_in_sync = syncing;
+        if route.local {
+            request.local = Local::Pending;
+        }
+        if route.remote {
+            request.remote = Remote::Queued;
+            request.epoch = epoch;
+            request.logged = io.is_write();
+        }
+        if !route.local && !route.remote && io.operation != Operation::Flush {
+            self.log(
+                index,
+                LogMessage::NoDataAccess {
+                    sector: io.sector,
+                    sectors: io.sectors(),
+                },
+            );
+        }
+        if route.remote {
+            if io.is_write() {
+                self.join_epoch(LogEntry {
+                    device: index,
+                    request: id,
+                    epoch,
+                });
+            }
+            self.send_data(DataItem::Request(index, id));
+        }
+        if route.out_of_sync {
+            self.send_data(DataItem::OutOfSync(index, io.sector, io.size));
+        }
+        if route.local {
+            self.disk_io_begins(index);
+            self.effect(Effect::SubmitRequest {
+                device: index,
+                request: id,
+            });
+        }
+        self.advance_request(index, id);
+    }
+
+    fn join_epoch(&mut self, entry: LogEntry) {
+        let limit = self
+            .connection
+            .conf
+            .as_ref()
+            .map_or(2048, |conf| conf.max_epoch_size);
+        if self.connection.transfer_log.push(entry).is_err() {
+            self.break_down();
+        }
+        self.connection.epoch_writes = self.connection.epoch_writes.saturating_add(1);
+        if self.connection.epoch_writes >= limit {
+            self.connection.close_epoch();
+        }
+    }
+
+    /// The backing disk ended a request.
+    pub fn local_io_done(&mut self, index: DeviceIndex, id: Id, success: bool) {
+        self.disk_io_ends(index);
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(request) = device.requests.get_mut(id) else {
+            return;
+        };
+        let io = request.io;
+        request.local = if success { Local::Done } else { Local::Failed };
+        if success && io.operation == Operation::Read {
+            device.counters.read = device.counters.read.saturating_add(io.sectors());
+        } else if success {
+            device.counters.written = device.counters.written.saturating_add(io.sectors());
+        }
+        if !success {
+            self.local_request_failed(index, id, io);
+        }
+        self.advance_request(index, id);
+    }
+
+    /// A read that failed here is tried at the peer; a write that failed is one that only the peer has.
+    fn local_request_failed(&mut self, index: DeviceIndex, id: Id, io: Io) {
+        self.disk_failed(index, io.sector, false);
+        let room = self.connection.data_queue.room() >= 8;
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        device.set_out_of_sync(io.sector, io.size);
+        let can_ask = device.state.peer_disk == DiskState::UpToDate
+            && device.state.connection >= ConnectionState::Connected;
+        let Some(request) = device.requests.get_mut(id) else {
+            return;
+        };
+        if io.operation == Operation::Read && request.remote == Remote::Unneeded && can_ask && room
+        {
+            request.remote = Remote::Queued;
+            self.send_data(DataItem::Request(index, id));
+        }
+    }
+
+    /// Something about a request changed: ends it, and forgets it, where that is due.
+    pub(super) fn advance_request(&mut self, index: DeviceIndex, id: Id) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(request) = device.requests.get_mut(id) else {
+            return;
+        };
+        if request.ending {
+            self.forget_request(index, id);
+            return;
+        }
+        let Some(outcome) = request.outcome() else {
+            return;
+        };
+        request.ending = true;
+        let epoch = request.epoch;
+        let logged = request.logged;
+        if request.registered {
+            request.registered = false;
+            device.overlap.remove(Device::request_entry(id));
+            device.retry_waiting = true;
+        }
+        // What an application does next may depend on what just completed: it belongs to a later epoch.
+        if logged && epoch == self.connection.epoch {
+            self.connection.close_epoch();
+            self.wishes.send_data = true;
+        }
+        self.progress = true;
+        self.complete(Completion {
+            device: index,
+            request: id,
+            outcome,
+        });
+    }
+
+    /// The shell is about to tell the application: the token is no longer needed.
+    pub(super) fn request_ended(&mut self, index: DeviceIndex, id: Id) {
+        if let Some(device) = self.device_mut(index) {
+            if let Some(request) = device.requests.get_mut(id) {
+                request.completed = true;
+            }
+        }
+        self.forget_request(index, id);
+    }
+
+    fn forget_request(&mut self, index: DeviceIndex, id: Id) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(request) = device.requests.get(id) else {
+            return;
+        };
+        if !request.is_finished() {
+            return;
+        }
+        let (io, holds_extents) = (request.io, request.holds_extents);
+        device.requests.remove(id);
+        self.wishes.room = true;
+        if holds_extents {
+            self.release_extents(index, io.sector, io.sectors());
+        }
+        self.wishes.operations = true;
+    }
+}
+
+impl Device<'_> {
+    /// Whether requests wait for metadata that has to be durable before them.
+    fn is_held(&self) -> bool {
+        self.disk
+            .as_ref()
+            .is_some_and(|disk| disk.metadata.holds_requests())
+    }
+
+    fn route(&self, io: &Io) -> Route {
+        let usable = self.disk.is_some() && self.state.disk >= DiskState::Inconsistent;
+        match io.operation {
+            Operation::Flush => Route {
+                local: usable,
+                remote: false,
+                out_of_sync: false,
+            },
+            Operation::Read => {
+                let local = usable && self.reads_locally(io);
+                let remote = !local
+                    && self.state.peer_disk == DiskState::UpToDate
+                    && self.state.connection >= ConnectionState::Connected;
+                Route {
+                    local,
+                    remote,
+                    out_of_sync: false,
+                }
+            }
+            Operation::Write | Operation::Discard | Operation::WriteZeroes => {
+                let remote = mirrors(&self.state);
+                Route {
+                    local: usable,
+                    remote,
+                    out_of_sync: usable && !remote && tells_out_of_sync(&self.state),
+                }
+            }
+        }
+    }
+
+    fn reads_locally(&self, io: &Io) -> bool {
+        match self.state.disk {
+            DiskState::UpToDate => true,
+            DiskState::Inconsistent => !self.is_out_of_sync(io.sector, io.size),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an outcome is good: what the shell turns into a block status.
+impl Outcome {
+    /// Whether the application's request succeeded.
+    pub fn is_success(self) -> bool {
+        self == Self::Success
+    }
+}

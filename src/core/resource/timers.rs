@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What happens when nothing happens: pings, and peers that do not answer.
+
+use super::connection::{MetaItem, Phase};
+use super::effect::Event;
+use super::log::LogMessage;
+use super::request::Remote;
+use super::Resource;
+use crate::config::net::NetConf;
+use crate::state::ConnectionState;
+
+/// How often a resync that waits for its rate looks again, in milliseconds.
+const RATE_INTERVAL: u64 = 10;
+/// How often the age of the oldest request is looked at, in milliseconds.
+const REQUEST_INTERVAL: u64 = 1000;
+
+fn deciseconds(count: u32) -> u64 {
+    u64::from(count).saturating_mul(100)
+}
+
+/// How long the peer has for its first words.
+fn handshake_time(conf: &NetConf) -> u64 {
+    deciseconds(conf.ping_timeo).saturating_mul(4)
+}
+
+impl Resource<'_> {
+    /// When [`timer`](Self::timer) wants to be called next; `None` for never. In milliseconds of the clock of
+    /// [`at`](Self::at).
+    pub fn deadline(&self) -> Option<u64> {
+        if self.connection.phase == Phase::Down {
+            return None;
+        }
+        let conf = self.connection.conf.as_ref()?;
+        let silence = self.connection.last_received;
+        let ping = match self.connection.ping_sent {
+            Some(sent) => sent.saturating_add(deciseconds(conf.ping_timeo)),
+            None => silence.saturating_add(u64::from(conf.ping_int).saturating_mul(1000)),
+        };
+        let mut deadline = ping;
+        if self.connection.phase != Phase::Open
+            || self.connection.state == ConnectionState::TearDown
+        {
+            deadline = deadline.min(silence.saturating_add(handshake_time(conf)));
+        }
+        if !self.connection.transfer_log.is_empty() && conf.ko_count > 0 {
+            deadline = deadline.min(self.now.saturating_add(REQUEST_INTERVAL));
+        }
+        let waits_for_rate = self
+            .present()
+            .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget);
+        if waits_for_rate {
+            deadline = deadline.min(self.now.saturating_add(RATE_INTERVAL));
+        }
+        Some(deadline)
+    }
+
+    /// Some time has passed.
+    pub fn timer(&mut self) {
+        self.wishes.timer = true;
+        if self.connection.phase == Phase::Down {
+            return;
+        }
+        let Some(conf) = self.connection.conf.as_ref() else {
+            return;
+        };
+        let now = self.now;
+        let silence = now.saturating_sub(self.connection.last_received);
+        let handshake_over = silence >= handshake_time(conf);
+        if self.connection.state == ConnectionState::TearDown {
+            if handshake_over {
+                self.event(Event::ShutSockets);
+            }
+            return;
+        }
+        if self.connection.phase != Phase::Open {
+            if handshake_over {
+                self.connection_failed(ConnectionState::NetworkFailure);
+            }
+            return;
+        }
+        self.check_ping(silence);
+        self.check_requests();
+        if self
+            .present()
+            .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget)
+        {
+            self.wishes.send_data = true;
+        }
+    }
+
+    fn check_ping(&mut self, silence: u64) {
+        let Some(conf) = self.connection.conf.as_ref() else {
+            return;
+        };
+        let ping_int = u64::from(conf.ping_int).saturating_mul(1000);
+        let ping_timeo = deciseconds(conf.ping_timeo);
+        match self.connection.ping_sent {
+            Some(sent) => {
+                // Anything that came since is as good as the answer.
+                if self.now.saturating_sub(sent) >= ping_timeo && silence >= ping_timeo {
+                    self.log(None, LogMessage::PingTimedOut);
+                    self.connection_failed(ConnectionState::NetworkFailure);
+                } else if self.now.saturating_sub(sent) >= ping_timeo {
+                    self.connection.ping_sent = None;
+                }
+            }
+            None if silence >= ping_int => self.request_ping(),
+            None => {}
+        }
+    }
+
+    /// Asks the peer whether it is there.
+    pub fn request_ping(&mut self) {
+        if self.connection.phase == Phase::Open && self.connection.ping_sent.is_none() {
+            self.connection.ping_sent = Some(self.now);
+            self.send_meta(MetaItem::Ping);
+            self.wishes.timer = true;
+        }
+    }
+
+    /// `P_PING_ACK`
+    pub(super) fn ping_acknowledged(&mut self) {
+        self.connection.ping_sent = None;
+        self.wishes.operations = true;
+    }
+
+    /// Whether a ping waits for its answer.
+    pub fn ping_is_pending(&self) -> bool {
+        self.connection.phase == Phase::Open && self.connection.ping_sent.is_some()
+    }
+
+    /// A request that is older than `ko-count` times `timeout` costs the connection.
+    fn check_requests(&mut self) {
+        let Some(conf) = self.connection.conf.as_ref() else {
+            return;
+        };
+        let (ko_count, timeout) = (conf.ko_count, conf.timeout);
+        if ko_count == 0 {
+            return;
+        }
+        let limit = deciseconds(timeout).saturating_mul(u64::from(ko_count));
+        let oldest = (0..self.connection.transfer_log.len())
+            .filter_map(|offset| self.connection.transfer_log.get(offset))
+            .filter_map(|entry| self.request(entry.device, entry.request))
+            .find(|request| matches!(request.remote, Remote::Queued | Remote::Sent));
+        let too_old =
+            oldest.is_some_and(|request| self.now.saturating_sub(request.submitted_at) > limit);
+        if too_old {
+            self.log(None, LogMessage::RequestTimedOut { ko_count, timeout });
+            self.connection_failed(ConnectionState::Timeout);
+        }
+    }
+
+    /// The data socket took nothing for a whole `timeout`. True where the connection is given up for it.
+    pub fn send_stalled(&mut self) -> bool {
+        let ko_count = self
+            .connection
+            .conf
+            .as_ref()
+            .map_or(0, |conf| conf.ko_count);
+        self.connection.stalls = self.connection.stalls.saturating_add(1);
+        if ko_count > 0 && self.connection.stalls >= ko_count {
+            self.connection_failed(ConnectionState::Timeout);
+            return true;
+        }
+        self.request_ping();
+        self.connection.phase == Phase::Down
+    }
+
+    /// The data socket takes data again.
+    pub fn send_goes_on(&mut self) {
+        self.connection.stalls = 0;
+    }
+}

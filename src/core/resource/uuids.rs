@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The generation UUIDs of a volume: when they change, and what the peer hears of them.
+
+use super::connection::DataItem;
+use super::device::{AfterBitmap, BitmapTask, DeviceIndex};
+use super::log::LogMessage;
+use super::receive::{ReceiveError, Received};
+use super::Resource;
+use crate::state::{Change, ConnectionState, DiskState, Role};
+use crate::uuid::{same_data, Uuids, FLAG_SKIP_INITIAL_SYNC, JUST_CREATED};
+use crate::wire::UuidFlags;
+
+impl Resource<'_> {
+    /// The bitmap UUID; `None` without a disk.
+    pub(super) fn bitmap_uuid(&self, index: DeviceIndex) -> Option<u64> {
+        let disk = self.device(index)?.disk.as_ref()?;
+        let [_, bitmap, _, _] = disk.superblock.uuids;
+        Some(bitmap)
+    }
+
+    pub(super) fn own_uuids(&self, index: DeviceIndex) -> Option<Uuids> {
+        let disk = self.device(index)?.disk.as_ref()?;
+        Some(Uuids::from_array(disk.superblock.uuids))
+    }
+
+    pub(super) fn peer_uuids(&self, index: DeviceIndex) -> Option<Uuids> {
+        let [current, bitmap, first, second, _, _] = self.device(index)?.peer.uuids?;
+        Some(Uuids::from_array([current, bitmap, first, second]))
+    }
+
+    /// Replaces our UUIDs; they will be written.
+    pub(super) fn set_uuids(&mut self, index: DeviceIndex, uuids: Uuids, why: &'static str) {
+        let uuids = uuids.to_array();
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            disk.superblock.uuids = uuids;
+        }
+        self.superblock_changed(index);
+        self.log(index, LogMessage::Uuids { why, uuids });
+    }
+
+    /// From now on the data changes without the peer. Nobody writes until that is on the disk: else a crash could let
+    /// two histories look like one.
+    pub(super) fn new_current_uuid(&mut self, index: DeviceIndex) {
+        let Some(mut uuids) = self.own_uuids(index) else {
+            return;
+        };
+        let random = self.random_word();
+        let primary = self
+            .device(index)
+            .is_some_and(|device| device.state.role == Role::Primary);
+        uuids.new_current(random, primary);
+        self.set_uuids(index, uuids, "new current UUID");
+        self.hold_requests_for_superblock(index);
+    }
+
+    /// `P_UUIDS` as it is to be sent.
+    pub(super) fn uuids_packet(&self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
+        let device = self.device(index)?;
+        let disk = device.disk.as_ref()?;
+        if device.state.disk < DiskState::Negotiating {
+            return None;
+        }
+        let inconsistent = device.state.disk == DiskState::Negotiating
+            && device
+                .attach_result
+                .is_some_and(|disks| disks.own == DiskState::Inconsistent);
+        let flags = UuidFlags::NONE
+            .with_if(device.discard_my_data, UuidFlags::DISCARD_MY_DATA)
+            .with_if(device.crashed_primary, UuidFlags::CRASHED_PRIMARY)
+            .with_if(inconsistent, UuidFlags::INCONSISTENT)
+            .with_if(device.skip_initial_sync, UuidFlags::SKIP_INITIAL_SYNC);
+        let uuids = Uuids::from_array(disk.superblock.uuids);
+        Some(crate::wire::Uuids::new(
+            uuids.current,
+            uuids.bitmap,
+            uuids.history,
+            disk.bitmap.weight(),
+            flags,
+        ))
+    }
+
+    /// `P_UUIDS`
+    pub(super) fn receive_uuids(
+        &mut self,
+        index: DeviceIndex,
+        uuids: [u64; 6],
+    ) -> Result<Received, ReceiveError> {
+        let [current, _, _, _, _, flags] = uuids;
+        let agreed = self.connection.agreed_protocol;
+        let Some(device) = self.device_mut(index) else {
+            return Err(ReceiveError::UnknownVolume);
+        };
+        device.peer.uuids = Some(uuids);
+        let state = device.state;
+        let newcomer =
+            state.connection < ConnectionState::Connected || state.peer_disk == DiskState::Diskless;
+        let without_data = state.disk < DiskState::Inconsistent && state.role == Role::Primary;
+        if newcomer && without_data && !same_data(device.exposed_uuid, current) {
+            let wanted = device.exposed_uuid;
+            self.log(index, LogMessage::WrongDataGeneration(wanted));
+            self.give_up_connection();
+            return Err(ReceiveError::Incompatible);
+        }
+        let skip = state.connection == ConnectionState::Connected
+            && agreed >= 90
+            && flags & FLAG_SKIP_INITIAL_SYNC != 0
+            && self
+                .own_uuids(index)
+                .is_some_and(|own| own.current == JUST_CREATED);
+        if skip {
+            self.skip_initial_sync(index, current);
+        }
+        if state.connection >= ConnectionState::Connected && state.disk < DiskState::Inconsistent {
+            if let Some(device) = self.device_mut(index) {
+                device.exposed_uuid = current;
+            }
+        }
+        Ok(Received::Done)
+    }
+
+    /// Both disks are declared equal by the administrator of the peer.
+    fn skip_initial_sync(&mut self, index: DeviceIndex, current: u64) {
+        self.log(index, LogMessage::SkipInitialSync);
+        self.start_bitmap_task(index, BitmapTask::ClearAll, AfterBitmap::Nothing);
+        if let Some(mut uuids) = self.own_uuids(index) {
+            let primary = self
+                .device(index)
+                .is_some_and(|device| device.state.role == Role::Primary);
+            uuids.skip_initial_sync(current, primary);
+            self.set_uuids(index, uuids, "Accepted new current UUID");
+        }
+        let up_to_date = Change::none()
+            .disk(DiskState::UpToDate)
+            .peer_disk(DiskState::UpToDate);
+        let _ = self.change(index, up_to_date, false);
+    }
+
+    /// The source of a resync gives its target a UUID for the time of the resync.
+    pub(super) fn send_sync_uuid(&mut self, index: DeviceIndex) {
+        let Some(mut uuids) = self.own_uuids(index) else {
+            return;
+        };
+        let random = self.random_word();
+        let uuid = uuids.start_resync_as_source(random);
+        self.set_uuids(index, uuids, "updated sync UUID");
+        self.send_data(DataItem::SyncUuid(index, uuid));
+    }
+}
