@@ -11,6 +11,15 @@ int drbd_shim_sock_set_option(struct socket *sock, int level, int name, int valu
 	return do_sock_setsockopt(sock, false, level, name, KERNEL_SOCKPTR(&value), sizeof(value));
 }
 
+/* SO_LINGER with no time: a close then sends a reset and throws away what was not sent. */
+int drbd_shim_sock_abort_on_close(struct socket *sock);
+int drbd_shim_sock_abort_on_close(struct socket *sock)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	return do_sock_setsockopt(sock, false, SOL_SOCKET, SO_LINGER, KERNEL_SOCKPTR(&linger), sizeof(linger));
+}
+
 /* Before first use: the socket lies below the page cache, and other tasks than the creator send on it. */
 void drbd_shim_sock_prepare(struct socket *sock);
 void drbd_shim_sock_prepare(struct socket *sock)

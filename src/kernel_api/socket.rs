@@ -236,6 +236,14 @@ impl TcpSocket {
         result
     }
 
+    /// Makes closing the socket throw away what it has not yet sent, and reset the connection. Without this the network goes
+    /// on sending after the socket is dropped. Where a connection ends while pages are lent, call this and drop the socket
+    /// before the pages are used for something else: the peer would take their new content for the old. May sleep, shortly.
+    pub(crate) fn abort_on_close(&self) -> Result {
+        // SAFETY: by the type invariant.
+        to_result(unsafe { shims::drbd_shim_sock_abort_on_close(self.raw()) })
+    }
+
     /// The wait queue of the socket.
     fn queue(&self) -> *mut bindings::wait_queue_head {
         // SAFETY: the socket is valid by the type invariant; only the address is computed.
