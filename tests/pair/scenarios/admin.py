@@ -206,7 +206,7 @@ def metadata_agrees(c):
     c.a.refuses("drbdadm dump-md r0", 1, 'Found meta data is "unclean", please apply-al first')
     c.a.adm("apply-al r0")
     dump = c.a.adm("dump-md r0").text
-    for words in ('version "v08";', "la-size-sect 130992;", "bm-byte-per-bit 4096;", "al-stripes 1;", "al-stripe-size-4k 8;", "md-size-sect 72"):
+    for words in ('version "v08";', "la-size-sect 130992;", "bm-byte-per-bit 4096;", "al-stripes 1;", "al-stripe-size-4k 8;", "# md_size_sect 80", "# bits-set 16374;"):
         expect_in(words, dump, "drbdadm dump-md")
     expect_in(f"0x{first[0]:016X}"[:-1], dump, "the current identifier in the metadata")
     c.a.adm("up r0")
