@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Runs scenarios one after the other on the same guests; boots new ones where a guest did not survive."""
 
+import fcntl
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ from guests import CommandFailed, GuestLost, TimeLimit
 from .scenario import Failed
 
 EXPECTED_FAILURES = (Failed, CommandFailed, GuestLost, TimeLimit)
+_locks = []
 
 
 class Runner:
@@ -101,7 +103,14 @@ def _within(limit, function, *arguments):
 
 
 def fresh_folder(folder):
-    """An empty folder for this run."""
+    """An empty folder for this run, which nobody else uses meanwhile."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = open(f"{folder}.lock", "w")  # noqa: SIM115, held until this process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"another run uses {folder}; give another one with --folder") from None
+    _locks.append(lock)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder

@@ -122,7 +122,7 @@ def file_system(c):
     c.a.adm("up r0")
     c.a.adm("primary --force r0")
     c.a.run("mkfs.ext4 -q /dev/drbd0 && mount /dev/drbd0 /mnt", 300)
-    c.a.run("cp -r /usr/bin/d* /usr/share/keyrings /mnt/ 2>/dev/null; cd /mnt && find . -type f | xargs sha256sum >/tmp/sums && cp /tmp/sums /mnt", 300)
+    c.a.run("find /usr/bin -name 'd*' -type f -size -2000k -exec cp -t /mnt {} + && cd /mnt && find . -type f -exec sha256sum {} + >/tmp/sums && cp /tmp/sums sums", 300)
     c.a.refuses("drbdadm secondary r0", 11, "0: State change failed: (-12) Device is held open by someone")
     c.a.run("umount /mnt")
     c.a.adm("secondary r0")
