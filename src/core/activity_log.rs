@@ -268,6 +268,11 @@ impl<'m> ActivityLog<'m> {
             && self.flight.count == 0
     }
 
+    /// Gives the storage back.
+    pub fn into_storage(self) -> &'m mut [ExtentSlot] {
+        self.slots
+    }
+
     /// Asks for one extent; see [`ActivityLog::get_range`].
     pub fn get(&mut self, extent: u32) -> Access {
         self.get_range(extent, extent)

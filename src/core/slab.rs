@@ -24,6 +24,12 @@ pub struct Id {
 }
 
 impl Id {
+    /// Fills storage whose content does not matter.
+    pub const FILL: Self = Self {
+        index: 0,
+        generation: 1,
+    };
+
     /// The place in the slab, from 0. Two objects that live at the same time never share it.
     pub const fn index(self) -> u32 {
         self.index
@@ -277,6 +283,11 @@ impl<'m, T> Slab<'m, T> {
                     Content::Free { .. } => None,
                 }
             })
+    }
+
+    /// Gives the storage back, with whatever is still in it.
+    pub fn into_storage(self) -> &'m mut [Slot<T>] {
+        self.slots
     }
 
     /// Drops every object. All ids are dead from then on.

@@ -14,7 +14,7 @@ use crate::num::usize_to_u64;
 use crate::overlap::{Entry, OverlapIndex};
 use crate::ring::Ring;
 use crate::slab::{Id, Slab, Slot};
-use crate::state::{ConnectionState, DiskState, Disks, State};
+use crate::state::{ConnectionState, Disks, State};
 use crate::wire::QueueLimits;
 
 /// Which device of the resource, by its place in the table: not the volume number.
@@ -262,6 +262,20 @@ impl<'m> Device<'m> {
             next_order: 0,
             retry_waiting: false,
             idle_told: false,
+        }
+    }
+
+    /// Gives the tables back. The device is of no use afterwards.
+    pub fn take_tables(&mut self) -> DeviceTables<'m> {
+        DeviceTables {
+            requests: core::mem::replace(&mut self.requests, Slab::new(&mut [])).into_storage(),
+            waiting: core::mem::replace(&mut self.waiting, Ring::new(&mut [])).into_storage(),
+            peer_requests: core::mem::replace(&mut self.peer_requests, Slab::new(&mut []))
+                .into_storage(),
+            peer_waiting: core::mem::replace(&mut self.peer_waiting, Ring::new(&mut []))
+                .into_storage(),
+            overlap: core::mem::replace(&mut self.overlap, OverlapIndex::new(&mut []))
+                .into_storage(),
         }
     }
 

@@ -66,6 +66,7 @@ pub use link::AfterLink;
 pub use operation::{OperationResult, Ticket};
 pub use receive::{Head, ReceiveError, Received};
 pub use send::{Outgoing, Payload};
+pub use sizes::PeerLimits;
 pub use status::{DeviceStatus, SyncStatus};
 pub use submit::Admission;
 
@@ -99,8 +100,10 @@ pub struct Wishes {
     pub room: bool,
     /// Administrators whose operation may have ended.
     pub operations: bool,
-    /// The worker: there are events, or block I/O that was asked for where sleeping is not allowed.
+    /// Whoever starts block I/O: some was asked for, perhaps where sleeping is not allowed.
     pub worker: bool,
+    /// The worker that carries out events.
+    pub events: bool,
     /// The timer: [`deadline`](Resource::deadline) may have changed.
     pub timer: bool,
 }
@@ -141,6 +144,27 @@ impl<'m> Resource<'m> {
             operations: Operations::default(),
             progress: false,
             broken: false,
+        }
+    }
+
+    /// Gives the tables back. The resource is of no use afterwards; it has no volumes, and is StandAlone.
+    pub fn take_tables(&mut self) -> ResourceTables<'m> {
+        let connection = &mut self.connection;
+        ResourceTables {
+            connection: ConnectionTables {
+                data_queue: core::mem::replace(&mut connection.data_queue, Ring::new(&mut []))
+                    .into_storage(),
+                meta_queue: core::mem::replace(&mut connection.meta_queue, Ring::new(&mut []))
+                    .into_storage(),
+                transfer_log: core::mem::replace(&mut connection.transfer_log, Ring::new(&mut []))
+                    .into_storage(),
+                epochs: core::mem::replace(&mut connection.epochs, Ring::new(&mut []))
+                    .into_storage(),
+            },
+            completions: core::mem::replace(&mut self.completions, Ring::new(&mut []))
+                .into_storage(),
+            effects: core::mem::replace(&mut self.effects, Ring::new(&mut [])).into_storage(),
+            events: core::mem::replace(&mut self.events, Ring::new(&mut [])).into_storage(),
         }
     }
 
@@ -230,11 +254,15 @@ impl<'m> Resource<'m> {
         self.events.pop()
     }
 
+    /// Whether [`next_event`](Self::next_event) has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Whom to wake; asking clears it.
     pub fn take_wishes(&mut self) -> Wishes {
-        if self.has_effects() || !self.events.is_empty() {
-            self.wishes.worker = true;
-        }
+        self.wishes.worker |= self.has_effects();
+        self.wishes.events |= !self.events.is_empty();
         core::mem::take(&mut self.wishes)
     }
 
@@ -276,7 +304,6 @@ impl<'m> Resource<'m> {
             // Whoever reads the log misses a line; everything else that goes this way fits by construction.
             self.break_down();
         }
-        self.wishes.worker = true;
     }
 
     fn log(&mut self, device: impl Into<Option<DeviceIndex>>, message: LogMessage) {

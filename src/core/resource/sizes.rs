@@ -18,7 +18,7 @@ use crate::wire::{FeatureFlags, QueueLimits, ResizeFlags, Sizes};
 /// * `peer`: what the peer's can hold, 0 while unknown.
 /// * `agreed`: the size that was in use last.
 /// * `wanted`: the administrator's limit, 0 without one.
-pub fn negotiated_size(own: u64, peer: u64, agreed: u64, wanted: u64) -> u64 {
+pub(super) fn negotiated_size(own: u64, peer: u64, agreed: u64, wanted: u64) -> u64 {
     let smaller = |one: u64, other: u64| if other == 0 { one } else { one.min(other) };
     let possible = if own != 0 && peer != 0 {
         own.min(peer)
@@ -34,7 +34,30 @@ pub fn negotiated_size(own: u64, peer: u64, agreed: u64, wanted: u64) -> u64 {
     }
 }
 
+/// What the peer lets us send to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerLimits {
+    /// The largest request, in bytes.
+    pub max_bio_size: u32,
+    /// Whether a discard can be mirrored; also where there is no peer, which is not the one to object then.
+    pub discards: bool,
+    /// Whether a write-zeroes can be mirrored.
+    pub write_zeroes: bool,
+}
+
 impl Resource<'_> {
+    /// What the peer lets us send to it. While there is none, what the one before allowed.
+    pub fn peer_limits(&self, index: DeviceIndex) -> PeerLimits {
+        let connected = self.connection.phase == Phase::Open;
+        let features = self.connection.features;
+        let limit = self.device(index).map_or(0, |device| device.peer.max_bio_size);
+        PeerLimits {
+            max_bio_size: if limit == 0 { crate::wire::data::MAX_BIO_SIZE } else { limit },
+            discards: !connected || features.contains(FeatureFlags::TRIM),
+            write_zeroes: !connected || features.contains(FeatureFlags::WZEROES),
+        }
+    }
+
     /// What the peer is told of our disk.
     pub(super) fn sizes_packet(&self, index: DeviceIndex) -> Option<Sizes> {
         let device = self.device(index)?;

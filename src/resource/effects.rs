@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Carries out what the engine asks for: requests end, block I/O starts.
+
+use drbd_core::{
+    meta::layout::Place,
+    resource::{
+        device::DeviceIndex,
+        effect::{
+            Effect,
+            Outcome, //
+        },
+        request::Operation,
+        Wishes, //
+    },
+    slab::Id, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+use super::{
+    tokens::Waiting,
+    Guarded,
+    Resource, //
+};
+use crate::{
+    disk::{
+        backing::Backing,
+        io::{
+            LocalIo,
+            LocalIoContext,
+            PageIo,
+            PageIoContext,
+            Purpose, //
+        }, //
+    },
+    kernel_api::{
+        bio::{
+            BioPin,
+            OpFlags, //
+        },
+        bio_set::RangeOperation,
+        block_status::BlkStatus,
+        kthread::StopFlag,
+        pages::{
+            Direction,
+            PageBio, //
+        }, //
+    },
+};
+
+/// One thing to do, with all that it needs taken from under the lock.
+enum Action {
+    Copy {
+        backing: Arc<Backing>,
+        source: BioPin,
+        flags: OpFlags,
+        index: DeviceIndex,
+        id: Id,
+    },
+    Flush {
+        backing: Arc<Backing>,
+        io: LocalIo,
+        index: DeviceIndex,
+    },
+    Range {
+        backing: Arc<Backing>,
+        operation: RangeOperation,
+        sector: u64,
+        size: u32,
+        index: DeviceIndex,
+        id: Id,
+    },
+    Write {
+        backing: Arc<Backing>,
+        pages: PageBio<PageIo>,
+        flags: OpFlags,
+        sector: u64,
+        index: DeviceIndex,
+        id: Id,
+    },
+    Read {
+        backing: Arc<Backing>,
+        sector: u64,
+        size: u32,
+        index: DeviceIndex,
+        id: Id,
+    },
+    Metadata {
+        backing: Arc<Backing>,
+        index: DeviceIndex,
+        purpose: Purpose,
+    },
+    Free(#[expect(dead_code, reason = "its destructor does the work")] Option<PageBio<PageIo>>),
+    /// There is no disk any more, or no pages: it failed.
+    Fail {
+        index: DeviceIndex,
+        effect: Effect,
+    },
+}
+
+/// The thread that starts block I/O that was asked for where sleeping is not allowed.
+pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
+    while resource.disk_work.wait(stop) {
+        drain(resource);
+    }
+}
+
+/// Ends requests and starts block I/O until nothing is left, then wakes whom the engine wants awake. Sleeps.
+pub(crate) fn drain(resource: &Arc<Resource>) {
+    loop {
+        end_requests(resource);
+        let (action, wishes) = {
+            let mut guarded = resource.lock_now();
+            let action = next_action(&mut guarded);
+            let wishes = guarded.engine.take_wishes();
+            (action, wishes)
+        };
+        let done = action.is_none();
+        if let Some(action) = action {
+            resource.carry_out(action);
+        }
+        // What the engine still wants done on the disk is done here: only others have to be woken.
+        resource.grant(Wishes { worker: wishes.worker && done, ..wishes });
+        if done {
+            return;
+        }
+    }
+}
+
+/// Ends requests of applications. Any context.
+pub(crate) fn end_requests(resource: &Resource) {
+    loop {
+        let ended: Option<(Waiting, Outcome)> = {
+            let mut guarded = resource.lock_now();
+            let Some(completion) = guarded.engine.next_completion() else {
+                return;
+            };
+            guarded
+                .take_bio(completion.device, completion.request)
+                .map(|waiting| (waiting, completion.outcome))
+        };
+        if let Some((Waiting { bio, start }, outcome)) = ended {
+            let status = if outcome.is_success() {
+                BlkStatus::OK
+            } else {
+                BlkStatus::IO_ERROR
+            };
+            bio.end_accounted(status, start);
+        }
+    }
+}
+
+fn next_action(guarded: &mut Guarded) -> Option<Action> {
+    let effect = guarded.engine.next_effect()?;
+    Some(prepare(guarded, effect).unwrap_or_else(|index| Action::Fail { index, effect }))
+}
+
+/// Collects what an effect needs; the device where that is not there.
+fn prepare(guarded: &mut Guarded, effect: Effect) -> Result<Action, DeviceIndex> {
+    match effect {
+        Effect::None => Ok(Action::Free(None)),
+        Effect::SubmitRequest { device: index, request: id } => {
+            let backing = guarded.backing(index).ok_or(index)?;
+            let bio = &guarded.bio(index, id).ok_or(index)?.bio;
+            Ok(Action::Copy {
+                backing,
+                source: bio.pin(),
+                flags: bio.flags(),
+                index,
+                id,
+            })
+        }
+        Effect::SubmitPeerRequest { device: index, peer_request: id } => {
+            prepare_peer_request(guarded, index, id).ok_or(index)
+        }
+        Effect::ReleasePeerRequest { device: index, peer_request: id } => {
+            Ok(Action::Free(guarded.take_pages(index, id)))
+        }
+        Effect::FlushDisk { device: index } => Ok(Action::Flush {
+            backing: guarded.backing(index).ok_or(index)?,
+            io: LocalIo::Flush,
+            index,
+        }),
+        Effect::WriteSuperblock { device: index } => {
+            metadata(guarded, index, Purpose::Superblock)
+        }
+        Effect::WriteActivityLog { device: index } => {
+            metadata(guarded, index, Purpose::ActivityLog)
+        }
+        Effect::WriteBitmapPage { device: index, page } => {
+            metadata(guarded, index, Purpose::BitmapPage(page))
+        }
+    }
+}
+
+fn metadata(guarded: &mut Guarded, index: DeviceIndex, purpose: Purpose) -> Result<Action, DeviceIndex> {
+    Ok(Action::Metadata {
+        backing: guarded.backing(index).ok_or(index)?,
+        index,
+        purpose,
+    })
+}
+
+fn prepare_peer_request(guarded: &mut Guarded, index: DeviceIndex, id: Id) -> Option<Action> {
+    let backing = guarded.backing(index)?;
+    let request = *guarded.engine.peer_request(index, id)?;
+    let (sector, size) = (request.sector, request.size);
+    match request.operation {
+        Operation::Read => Some(Action::Read { backing, sector, size, index, id }),
+        Operation::Write => {
+            let pages = guarded.take_pages(index, id)?;
+            Some(Action::Write {
+                backing,
+                pages,
+                flags: write_flags(request.flags),
+                sector,
+                index,
+                id,
+            })
+        }
+        Operation::Discard | Operation::WriteZeroes => {
+            use drbd_core::wire::DataFlags;
+            let operation = if request.operation == Operation::Discard {
+                RangeOperation::Discard
+            } else if request.flags.contains(DataFlags::DISCARD) {
+                RangeOperation::WriteZeroes
+            } else {
+                RangeOperation::WriteZeroesKeepSpace
+            };
+            Some(Action::Range { backing, operation, sector, size, index, id })
+        }
+        Operation::Flush => None,
+    }
+}
+
+fn write_flags(flags: drbd_core::wire::DataFlags) -> OpFlags {
+    use drbd_core::wire::DataFlags;
+    let mut result = OpFlags::NONE;
+    for (wire, own) in [
+        (DataFlags::RW_SYNC, OpFlags::SYNC),
+        (DataFlags::FUA, OpFlags::FUA),
+        (DataFlags::FLUSH, OpFlags::PREFLUSH),
+    ] {
+        if flags.contains(wire) {
+            result = result | own;
+        }
+    }
+    result
+}
+
+impl Resource {
+    fn carry_out(self: &Arc<Self>, action: Action) {
+        let owner = self.clone();
+        match action {
+            Action::Free(_) => {}
+            Action::Copy { backing, source, flags, index, id } => {
+                let context = LocalIoContext { resource: owner, index, io: LocalIo::Request(id) };
+                self.copies.submit_copy(&backing.data, source, flags, context);
+            }
+            Action::Flush { backing, io, index } => {
+                let context = LocalIoContext { resource: owner, index, io };
+                self.copies.submit_flush(&backing.data, context);
+            }
+            Action::Range { backing, operation, sector, size, index, id } => {
+                let io = LocalIo::PeerRange(id);
+                let context = LocalIoContext { resource: owner, index, io };
+                backing.submit_range(&self.copies, operation, sector, size >> 9, context);
+            }
+            Action::Write { backing, pages, flags, sector, index, id } => {
+                let purpose = Purpose::Write(id);
+                let context = PageIoContext { resource: owner, index, purpose };
+                pages.submit(&backing.data, Direction::Write, flags, sector, context);
+            }
+            Action::Read { backing, sector, size, index, id } => {
+                let purpose = Purpose::Read(id);
+                let context = PageIoContext { resource: owner, index, purpose };
+                match self.replies.alloc(size as usize) {
+                    Ok(pages) => {
+                        let flags = OpFlags::NONE;
+                        pages.submit(&backing.data, Direction::Read, flags, sector, context);
+                    }
+                    Err(_) => self.peek(|guarded| guarded.engine.peer_io_done(index, id, false)),
+                }
+            }
+            Action::Metadata { backing, index, purpose } => {
+                self.write_metadata(owner, &backing, index, purpose);
+            }
+            Action::Fail { index, effect } => self.fail(index, effect),
+        }
+    }
+
+    fn fail(&self, index: DeviceIndex, effect: Effect) {
+        self.peek(|guarded| {
+            let engine = &mut guarded.engine;
+            match effect {
+                Effect::SubmitRequest { request, .. } => engine.local_io_done(index, request, false),
+                Effect::SubmitPeerRequest { peer_request, .. } => {
+                    engine.peer_io_done(index, peer_request, false);
+                }
+                Effect::FlushDisk { .. } => engine.flush_done(index, false),
+                Effect::WriteSuperblock { .. } => engine.superblock_written(index, false),
+                Effect::WriteActivityLog { .. } => engine.activity_log_written(index, false),
+                Effect::WriteBitmapPage { page, .. } => {
+                    engine.bitmap_page_written(index, page, false);
+                }
+                Effect::ReleasePeerRequest { .. } | Effect::None => {}
+            }
+        });
+    }
+
+    fn write_metadata(
+        &self,
+        owner: Arc<Self>,
+        backing: &Arc<Backing>,
+        index: DeviceIndex,
+        purpose: Purpose,
+    ) {
+        let written = self.metadata_pages(index, purpose);
+        let context = PageIoContext { resource: owner, index, purpose };
+        match written {
+            Ok((pages, place)) => {
+                pages.submit(
+                    backing.metadata(),
+                    Direction::Write,
+                    backing.metadata_flags(),
+                    place.sector,
+                    context,
+                );
+            }
+            Err(_) => context.finished(false),
+        }
+    }
+
+    /// The bytes of a piece of metadata as it is now, and where they go.
+    fn metadata_pages(&self, index: DeviceIndex, purpose: Purpose) -> Result<(PageBio<PageIo>, Place)> {
+        let mut bytes = 4096;
+        // A last page of the bitmap may be short: what it needs is known once it was asked for.
+        for _ in 0..2 {
+            let mut pages = self.metadata.alloc(bytes)?;
+            let place = self.peek(|guarded| guarded.encode_metadata(index, purpose, &mut pages));
+            let place = place.ok_or(EIO)?;
+            let needed = place.sectors as usize * 512;
+            if needed >= bytes {
+                return Ok((pages, place));
+            }
+            bytes = needed;
+        }
+        Err(EIO)
+    }
+}
+
+impl Guarded {
+    fn encode_metadata(
+        &mut self,
+        index: DeviceIndex,
+        purpose: Purpose,
+        pages: &mut PageBio<PageIo>,
+    ) -> Option<Place> {
+        let whole = |sector| Place { sector, sectors: 8 };
+        let Self { engine, scratch, .. } = self;
+        let place = match purpose {
+            Purpose::Superblock => whole(engine.superblock(index, scratch)?),
+            Purpose::ActivityLog => whole(engine.activity_log_block(index, scratch)?),
+            Purpose::BitmapPage(page) => engine.bitmap_page(index, page, scratch)?,
+            Purpose::Read(_) | Purpose::Write(_) => return None,
+        };
+        let length = pages.len().min(scratch.len());
+        pages.copy_in(0, scratch.get(..length)?).ok()?;
+        Some(place)
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Carries out what only the event thread may: strictly in the order in which it happened.
+
+use drbd_core::resource::effect::{
+    Event,
+    Helper, //
+};
+use kernel::sync::Arc;
+
+use super::Resource;
+use crate::{
+    admin,
+    kernel_api::kthread::StopFlag,
+    net, //
+};
+
+/// The thread that carries out events.
+pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
+    while resource.event_work.wait(stop) {
+        while let Some(event) = take(resource) {
+            handle(resource, &event);
+            resource.peek(|guarded| guarded.event = EventWork::Idle);
+            resource.operations.wake_all();
+        }
+    }
+}
+
+fn take(resource: &Resource) -> Option<Event> {
+    resource.peek(|guarded| {
+        let event = guarded.engine.next_event()?;
+        let calls_helper =
+            matches!(event, Event::CallHelper { .. } | Event::CallHelperAndReport { .. });
+        guarded.event = if calls_helper { EventWork::Helper } else { EventWork::Event };
+        Some(event)
+    })
+}
+
+/// What the event thread does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EventWork {
+    /// It has nothing to do.
+    Idle,
+    /// It carries out an event.
+    Event,
+    /// It waits for a helper, which may take its time, and may administer this very resource.
+    Helper,
+}
+
+impl Resource {
+    /// Waits until the world has heard of all that has happened to the resource so far: sizes, roles, notifications. Does
+    /// not wait for helpers. Sleeps; not on the event thread.
+    pub(crate) fn settle(&self) {
+        self.operations.wait_event(|| {
+            self.peek(|guarded| match guarded.event {
+                EventWork::Idle => !guarded.engine.has_events(),
+                EventWork::Event => false,
+                EventWork::Helper => true,
+            })
+        });
+    }
+}
+
+fn handle(resource: &Arc<Resource>, event: &Event) {
+    match *event {
+        Event::None => {}
+        Event::StartReceiver => {
+            if net::start_receiver(resource).is_err() {
+                resource.engine(|engine| engine.connect_failed());
+            }
+        }
+        Event::ShutSockets => net::shut_sockets(resource),
+        Event::StopReceiver => {}
+        Event::DiskIsIdle { device } => {
+            if let Some(device) = resource.device_at(device) {
+                device.close_disk();
+            }
+        }
+        Event::Resized { device, sectors } => {
+            if let Some(device) = resource.device_at(device) {
+                device.set_capacity(sectors);
+            }
+        }
+        Event::Writable { device, writable } => {
+            if let Some(device) = resource.device_at(device) {
+                device.set_read_only(!writable);
+            }
+        }
+        Event::LimitsChanged { device } => {
+            if let Some(device) = resource.device_at(device) {
+                device.update_limits();
+            }
+        }
+        Event::CallHelper { device, helper } => {
+            let device = device.and_then(|device| resource.device_at(device));
+            admin::event::call_helper(resource, device.as_deref(), helper.name());
+        }
+        Event::CallHelperAndReport { device: index, helper } => {
+            report_helper(resource, index, helper);
+        }
+        Event::Log { .. } | Event::StateChanged { .. } | Event::Progress { .. } => {
+            admin::event::handle(resource, event);
+        }
+    }
+}
+
+fn report_helper(
+    resource: &Arc<Resource>,
+    index: drbd_core::resource::device::DeviceIndex,
+    helper: Helper,
+) {
+    let device = resource.device_at(index);
+    let code = admin::event::call_helper(resource, device.as_deref(), helper.name());
+    resource.engine(|engine| engine.helper_finished(index, helper, code));
+}

@@ -1,0 +1,513 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The shell around the engine of a resource: its lock, the tokens that stand for bios and pages, and its threads.
+//!
+//! # Lock and contexts
+//!
+//! One irq-safe spinlock for each resource holds the engine and the tables of tokens. Nothing sleeps or allocates under
+//! it, and nothing that the engine asks for is done under it: [`Resource::engine`] drops it first.
+//!
+//! Threads, named as `ps` shows them: `drbd_r_` receiver, `drbd_w_` sender of data, `drbd_a_` receiver of
+//! acknowledgements, `drbd_as_` their sender; for the resource as a whole `drbd_d_`, which starts block I/O that was
+//! asked for where sleeping was not allowed, and `drbd_e_`, which carries out events and calls helpers.
+
+pub(crate) mod effects;
+pub(crate) mod events;
+pub(crate) mod signal;
+pub(crate) mod tokens;
+
+use drbd_core::{
+    config::{
+        resource::ResourceOptions,
+        text::Text, //
+    },
+    resource::{
+        connection::{
+            ConnectionTables,
+            DataItem,
+            LogEntry,
+            MetaItem,
+            ReceiveEpoch, //
+        },
+        device::DeviceIndex,
+        effect::{
+            Completion,
+            Effect,
+            Event,
+            Outcome, //
+        },
+        ResourceTables,
+        Ticket,
+        Wishes,
+        MAX_VOLUMES, //
+    },
+    return_code::ReturnCode,
+    slab::Id,
+    state::StateCode, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        new_spinlock_irq,
+        Arc,
+        Mutex,
+        SpinLockIrq, //
+    },
+};
+
+use crate::{
+    disk::{
+        io::{
+            LocalIo,
+            PageIo, //
+        },
+        Device, //
+    },
+    kernel_api::{
+        bio_set::BioSet,
+        clock,
+        kthread::Thread,
+        memory::Lender,
+        pages::PagePool,
+        random,
+        socket_address::SocketAddress,
+        timer::{
+            new_timer,
+            Timer, //
+        },
+        wait::{
+            new_wait_queue,
+            WaitQueue, //
+        },
+        workqueue::WorkQueue, //
+    },
+    net::Link,
+};
+use signal::Signal;
+use tokens::Shelf;
+
+/// The engine, with tables that live as long as the module lends them.
+pub(crate) type Engine = drbd_core::resource::Resource<'static>;
+
+/// Writes and reads of applications that a device can have under way.
+pub(crate) const REQUESTS: usize = 2048;
+/// Requests of the peer, and of resync, that a device can have under way.
+pub(crate) const PEER_REQUESTS: usize = 2048;
+/// Entries of the queues that hold both kinds, for a few devices at once.
+const QUEUE: usize = 8 * (REQUESTS + PEER_REQUESTS);
+const EVENTS: usize = 2048;
+const EPOCHS: usize = 1024;
+
+/// A refusal with its return code and, for a person, a text.
+#[derive(Clone, Copy)]
+pub(crate) struct Refused {
+    /// A number of `enum drbd_ret_code` or `enum drbd_state_rv`.
+    pub(crate) code: i32,
+    /// More than the number says; may be empty.
+    pub(crate) text: Text<160>,
+}
+
+impl From<ReturnCode> for Refused {
+    fn from(code: ReturnCode) -> Self {
+        Self {
+            code: code.into(),
+            text: Text::EMPTY,
+        }
+    }
+}
+
+impl From<StateCode> for Refused {
+    fn from(code: StateCode) -> Self {
+        Self {
+            code: code.number(),
+            text: Text::EMPTY,
+        }
+    }
+}
+
+/// What the lock of a resource protects.
+pub(crate) struct Guarded {
+    pub(crate) engine: Engine,
+    pub(crate) shelves: [Option<KBox<Shelf>>; MAX_VOLUMES],
+    /// What the event thread does.
+    pub(crate) event: events::EventWork,
+    /// Metadata is encoded here before it goes into pages.
+    pub(crate) scratch: KBox<[u8; 4096]>,
+}
+
+/// A resource.
+#[pin_data]
+pub(crate) struct Resource {
+    name: KVec<u8>,
+    #[pin]
+    guarded: SpinLockIrq<Guarded>,
+    #[pin]
+    administration: Mutex<()>,
+    #[pin]
+    devices: Mutex<[Option<Arc<Device>>; MAX_VOLUMES]>,
+    #[pin]
+    link: Mutex<Option<Arc<Link>>>,
+    #[pin]
+    addresses: Mutex<Option<(SocketAddress, SocketAddress)>>,
+    #[pin]
+    threads: Mutex<Threads>,
+    #[pin]
+    timer: Mutex<Option<Arc<Timer>>>,
+    /// The same, to be armed in any context.
+    #[pin]
+    alarm: SpinLockIrq<Option<Arc<Timer>>>,
+    /// Tables of the engine.
+    pub(crate) lender: Pin<KBox<Lender>>,
+    /// Copies of bios from above, and range operations.
+    #[pin]
+    pub(crate) copies: BioSet<LocalIo>,
+    /// Data from the peer.
+    #[pin]
+    pub(crate) received: PagePool<PageIo>,
+    /// Data for the peer.
+    #[pin]
+    pub(crate) replies: PagePool<PageIo>,
+    /// Metadata.
+    #[pin]
+    pub(crate) metadata: PagePool<PageIo>,
+    /// There may be block I/O to start.
+    #[pin]
+    pub(crate) disk_work: Signal,
+    /// There may be events.
+    #[pin]
+    pub(crate) event_work: Signal,
+    /// There may be bytes for the data socket.
+    #[pin]
+    pub(crate) data_work: Signal,
+    /// There may be bytes for the meta socket.
+    #[pin]
+    pub(crate) meta_work: Signal,
+    /// There may be room in a table or queue.
+    #[pin]
+    pub(crate) room: WaitQueue,
+    /// An operation of an administrator may have ended.
+    #[pin]
+    pub(crate) operations: WaitQueue,
+}
+
+/// The threads of a resource; those of a link belong to its receiver.
+struct Threads {
+    disk: Option<Thread>,
+    event: Option<Thread>,
+    receiver: Option<Thread>,
+}
+
+impl Resource {
+    /// A resource without volumes, StandAlone, with its threads running. Sleeps.
+    pub(crate) fn new(name: &[u8], options: ResourceOptions) -> Result<Arc<Self>> {
+        let mut own_name = KVec::with_capacity(name.len(), GFP_KERNEL)?;
+        own_name.extend_from_slice(name, GFP_KERNEL)?;
+        let lender = KBox::pin_init(Lender::new(), GFP_KERNEL)?;
+        let tables = tables(&lender)?;
+        let scratch = KBox::new([0; 4096], GFP_KERNEL)?;
+        let resource = Arc::pin_init(
+            try_pin_init!(Self {
+                name: own_name,
+                guarded <- new_spinlock_irq!(Guarded {
+                    engine: Engine::new(options, tables),
+                    shelves: [const { None }; MAX_VOLUMES],
+                    event: events::EventWork::Idle,
+                    scratch,
+                }, "Resource::guarded"),
+                administration <- new_mutex!((), "Resource::administration"),
+                devices <- new_mutex!([const { None }; MAX_VOLUMES], "Resource::devices"),
+                link <- new_mutex!(None, "Resource::link"),
+                addresses <- new_mutex!(None, "Resource::addresses"),
+                threads <- new_mutex!(Threads { disk: None, event: None, receiver: None }, "Resource::threads"),
+                timer <- new_mutex!(None, "Resource::timer"),
+                alarm <- new_spinlock_irq!(None, "Resource::alarm"),
+                lender,
+                copies <- BioSet::new(64),
+                received <- PagePool::new(1),
+                replies <- PagePool::new(1),
+                metadata <- PagePool::new(1),
+                disk_work <- Signal::new(),
+                event_work <- Signal::new(),
+                data_work <- Signal::new(),
+                meta_work <- Signal::new(),
+                room <- new_wait_queue!(c"drbd_room"),
+                operations <- new_wait_queue!(c"drbd_operations"),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        resource.start()?;
+        Ok(resource)
+    }
+
+    fn start(self: &Arc<Self>) -> Result {
+        let queue = Arc::new(WorkQueue::ordered(&*self.thread_name("drbd_t_")?)?, GFP_KERNEL)?;
+        let owner = self.clone();
+        let timer = Arc::new(new_timer!(queue, move || owner.timer_expired())?, GFP_KERNEL)?;
+        *self.timer.lock() = Some(timer.clone());
+        *self.alarm.lock() = Some(timer);
+        let owner = self.clone();
+        let disk = Thread::spawn(&*self.thread_name("drbd_d_")?, move |stop| {
+            effects::run(&owner, stop)
+        });
+        let owner = self.clone();
+        let event = Thread::spawn(&*self.thread_name("drbd_e_")?, move |stop| {
+            events::run(&owner, stop)
+        });
+        let mut threads = self.threads.lock();
+        threads.disk = disk.ok();
+        threads.event = event.ok();
+        let complete = threads.disk.is_some() && threads.event.is_some();
+        drop(threads);
+        if !complete {
+            self.shut_down();
+            return Err(ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// The name of a thread of this resource.
+    pub(crate) fn thread_name(&self, prefix: &str) -> Result<CString> {
+        let name = core::str::from_utf8(&self.name).unwrap_or("?");
+        CString::try_from_fmt(fmt!("{prefix}{name}"))
+    }
+
+    /// The name.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Serialises what administrators do.
+    pub(crate) fn administration(&self) -> &Mutex<()> {
+        &self.administration
+    }
+
+    /// Uses the engine, and carries out what it asks for. Sleeps (not under the lock).
+    pub(crate) fn engine<R>(self: &Arc<Self>, f: impl FnOnce(&mut Engine) -> R) -> R {
+        self.guarded(|guarded| f(&mut guarded.engine))
+    }
+
+    /// The same with the tables of tokens.
+    pub(crate) fn guarded<R>(self: &Arc<Self>, f: impl FnOnce(&mut Guarded) -> R) -> R {
+        let result = {
+            let mut guarded = self.guarded.lock();
+            let guarded = &mut *guarded;
+            guarded.engine.at(now());
+            if guarded.engine.wants_random() {
+                guarded.engine.supply_random([
+                    random::random_u64(),
+                    random::random_u64(),
+                    random::random_u64(),
+                    random::random_u64(),
+                ]);
+            }
+            f(guarded)
+        };
+        effects::drain(self);
+        result
+    }
+
+    /// Looks at the engine, or uses it for something that asks for nothing. Any context.
+    pub(crate) fn peek<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> R {
+        f(&mut self.lock_now())
+    }
+
+    /// Takes the lock, and tells the engine what time it is. Any context.
+    pub(crate) fn lock_now(&self) -> impl core::ops::DerefMut<Target = Guarded> + '_ {
+        let mut guarded = self.guarded.lock();
+        guarded.engine.at(now());
+        guarded
+    }
+
+    /// Uses the engine where sleeping is not allowed: what it asks for is left to the threads, except that requests end.
+    pub(crate) fn engine_in_irq(&self, f: impl FnOnce(&mut Guarded)) {
+        let wishes = {
+            let mut guarded = self.guarded.lock();
+            guarded.engine.at(now());
+            f(&mut guarded);
+            guarded.engine.take_wishes()
+        };
+        effects::end_requests(self);
+        self.grant(wishes);
+    }
+
+    /// Wakes whom the engine wants awake. Any context.
+    pub(crate) fn grant(&self, wishes: Wishes) {
+        if wishes.worker {
+            self.disk_work.raise();
+        }
+        if wishes.events {
+            self.event_work.raise();
+        }
+        if wishes.send_data {
+            self.data_work.raise();
+        }
+        if wishes.send_meta {
+            self.meta_work.raise();
+        }
+        if wishes.room {
+            self.room.wake_all();
+        }
+        if wishes.operations {
+            self.operations.wake_all();
+        }
+        if wishes.timer {
+            self.arm_timer();
+        }
+    }
+
+    fn arm_timer(&self) {
+        let deadline = self.peek(|guarded| guarded.engine.deadline());
+        let Some(deadline) = deadline else {
+            return;
+        };
+        let wait = deadline.saturating_sub(now());
+        let alarm = self.alarm.lock();
+        if let Some(timer) = alarm.as_ref() {
+            timer.arm(u32::try_from(wait).unwrap_or(u32::MAX).max(1));
+        }
+    }
+
+    fn timer_expired(self: &Arc<Self>) {
+        self.engine(|engine| {
+            let due = engine.deadline().is_some_and(|deadline| deadline <= now());
+            if due {
+                engine.timer();
+            }
+        });
+        self.arm_timer();
+    }
+
+    /// Waits for an operation that the peer has to agree to. Sleeps.
+    pub(crate) fn wait_for(self: &Arc<Self>, ticket: Ticket) -> Result<(), StateCode> {
+        let mut result = None;
+        self.operations.wait_event(|| {
+            result = self.engine(|engine| engine.operation_result(ticket));
+            result.is_some()
+        });
+        result.unwrap_or(Err(StateCode::UnknownError))
+    }
+
+    /// The device at a place of the engine's table.
+    pub(crate) fn device_at(&self, index: DeviceIndex) -> Option<Arc<Device>> {
+        self.devices.lock().get(usize::from(index.0))?.clone()
+    }
+
+    /// Calls `f` for each device, in the order of the table. Sleeps.
+    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Arc<Device>)) {
+        for place in 0..MAX_VOLUMES {
+            let device = self.devices.lock().get(place).and_then(|device| device.clone());
+            if let Some(device) = device {
+                f(&device);
+            }
+        }
+    }
+
+    /// The device with this volume number.
+    pub(crate) fn device_of_volume(&self, volume: u16) -> Option<Arc<Device>> {
+        let mut found = None;
+        self.for_each_device(|device| {
+            if device.volume == volume {
+                found = Some(device.clone());
+            }
+        });
+        found
+    }
+
+    pub(crate) fn set_device(&self, index: DeviceIndex, device: Option<Arc<Device>>) {
+        let old = match self.devices.lock().get_mut(usize::from(index.0)) {
+            Some(place) => core::mem::replace(place, device),
+            None => None,
+        };
+        drop(old);
+    }
+
+    /// The sockets, while there are some.
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.link.lock().clone()
+    }
+
+    pub(crate) fn set_link(&self, link: Option<Arc<Link>>) {
+        let old = core::mem::replace(&mut *self.link.lock(), link);
+        drop(old);
+    }
+
+    /// Our address and the peer's, while a connection is configured.
+    pub(crate) fn addresses(&self) -> Option<(SocketAddress, SocketAddress)> {
+        self.addresses.lock().clone()
+    }
+
+    pub(crate) fn set_addresses(&self, addresses: Option<(SocketAddress, SocketAddress)>) {
+        *self.addresses.lock() = addresses;
+    }
+
+    /// Takes the place of the receiver; the old one has returned, or returns here.
+    pub(crate) fn set_receiver(&self, receiver: Option<Thread>) {
+        let old = core::mem::replace(&mut self.threads.lock().receiver, receiver);
+        drop(old);
+    }
+
+    /// Ends the threads. The resource has no device, and is StandAlone. Sleeps.
+    pub(crate) fn shut_down(&self) {
+        let (disk, event, receiver) = {
+            let mut threads = self.threads.lock();
+            (threads.disk.take(), threads.event.take(), threads.receiver.take())
+        };
+        drop(receiver);
+        drop(event);
+        drop(disk);
+        let alarm = self.alarm.lock().take();
+        drop(alarm);
+        let timer = self.timer.lock().take();
+        if let Some(timer) = timer {
+            timer.stop();
+        }
+        let tables = self.lock_now().engine.take_tables();
+        self.lender.reclaim(tables.connection.data_queue);
+        self.lender.reclaim(tables.connection.meta_queue);
+        self.lender.reclaim(tables.connection.transfer_log);
+        self.lender.reclaim(tables.connection.epochs);
+        self.lender.reclaim(tables.completions);
+        self.lender.reclaim(tables.effects);
+        self.lender.reclaim(tables.events);
+    }
+}
+
+/// Milliseconds of the clock that the engine lives by. Any context.
+pub(crate) fn now() -> u64 {
+    clock::monotonic_ns() / 1_000_000
+}
+
+fn tables(lender: &Lender) -> Result<ResourceTables<'static>> {
+    let entry = LogEntry {
+        device: DeviceIndex(0),
+        request: Id::FILL,
+        epoch: 0,
+    };
+    let epoch = ReceiveEpoch {
+        number: 0,
+        barrier: None,
+        writes: 0,
+        active: 0,
+        devices: 0,
+        flushing: 0,
+        flush_started: false,
+    };
+    let completion = Completion {
+        device: DeviceIndex(0),
+        request: Id::FILL,
+        outcome: Outcome::Success,
+    };
+    Ok(ResourceTables {
+        connection: ConnectionTables {
+            data_queue: lender.lend_with(QUEUE, |_| DataItem::None)?,
+            meta_queue: lender.lend_with(QUEUE, |_| MetaItem::None)?,
+            transfer_log: lender.lend_with(QUEUE, |_| entry)?,
+            epochs: lender.lend_with(EPOCHS, |_| epoch)?,
+        },
+        completions: lender.lend_with(QUEUE, |_| completion)?,
+        effects: lender.lend_with(QUEUE, |_| Effect::None)?,
+        events: lender.lend_with(EVENTS, |_| Event::None)?,
+    })
+}
