@@ -180,13 +180,12 @@ impl<'m> Bitmap<'m> {
             return 0;
         };
         let words = self.words.get(span.words()).unwrap_or(&[]);
-        let count =
-            |(index, word): (usize, &u64)| u64::from((word & span.mask(index)).count_ones());
-        words
-            .iter()
-            .enumerate()
-            .map(count)
-            .fold(0, u64::saturating_add)
+        let (mut index, mut count) = (0usize, 0u64);
+        for word in words {
+            count = count.saturating_add(u64::from((word & span.mask(index)).count_ones()));
+            index = index.saturating_add(1);
+        }
+        count
     }
 
     /// The first bit at or after `from` that is set.

@@ -262,7 +262,8 @@ impl<'m, T> Slab<'m, T> {
 
     /// All objects, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+        // Not `enumerate`: it counts with a check that panics.
+        (0..self.slots.len()).zip(self.slots.iter()).filter_map(|(index, slot)| {
             let id = slot.id(index)?;
             match &slot.content {
                 Content::Used(value) => Some((id, value)),
@@ -273,9 +274,8 @@ impl<'m, T> Slab<'m, T> {
 
     /// All objects, in the order of their places.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id, &mut T)> {
-        self.slots
-            .iter_mut()
-            .enumerate()
+        (0..self.slots.len())
+            .zip(self.slots.iter_mut())
             .filter_map(|(index, slot)| {
                 let id = slot.id(index)?;
                 match &mut slot.content {

@@ -66,7 +66,9 @@ impl Device {
         let index = self.index;
         let index_kind = MetaIndex::from_raw(conf.meta_dev_idx)
             .ok_or_else(|| Refused::from(ReturnCode::MdIdxInvalid))?;
-        self.resource.operations.wait_event(|| !self.is_closing_disk());
+        self.resource
+            .operations
+            .wait_event(|| !self.is_closing_disk());
         let backing = self.open_backing(&conf, index_kind)?;
         let (superblock, layout) = self.read_superblock(&backing, index_kind)?;
         let max_capacity = layout.max_capacity(backing.data.sectors());
@@ -111,7 +113,8 @@ impl Device {
             max_bio_size: limits.max_hw_sectors.saturating_mul(512).min(MAX_BIO_SIZE),
             volatile_cache: limits.write_cache,
         };
-        let backing = Arc::new(backing, GFP_KERNEL).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
+        let backing =
+            Arc::new(backing, GFP_KERNEL).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
         let index = self.index;
         let result = self.resource.guarded(|guarded| {
             if let Some(shelf) = guarded.shelf(index) {
@@ -133,7 +136,11 @@ impl Device {
 
     fn open_backing(&self, conf: &DiskConf, index: MetaIndex) -> Result<Backing, Refused> {
         let holder = Holder::new().map_err(|_| Refused::from(ReturnCode::NoMemory))?;
-        let data = open(conf.backing_dev.as_bytes(), holder.clone(), ReturnCode::OpenDisk)?;
+        let data = open(
+            conf.backing_dev.as_bytes(),
+            holder.clone(),
+            ReturnCode::OpenDisk,
+        )?;
         let meta = open(conf.meta_dev.as_bytes(), holder, ReturnCode::OpenMdDisk)?;
         let same = data.is_same(&meta);
         if same != index.is_internal() {
@@ -147,7 +154,11 @@ impl Device {
         } else if data.sectors() < index.min_meta_device_sectors() {
             return Err(ReturnCode::MdDiskTooSmall.into());
         }
-        Ok(Backing { data, separate, flush_metadata: conf.md_flushes })
+        Ok(Backing {
+            data,
+            separate,
+            flush_metadata: conf.md_flushes,
+        })
     }
 
     fn read_superblock(
@@ -157,14 +168,22 @@ impl Device {
     ) -> Result<(Superblock, Layout), Refused> {
         let data = backing.data.sectors();
         let meta = backing.metadata().sectors();
-        let place = Layout::new(data, meta, index, drbd_core::meta::layout::AlStripes::standard())
-            .map_err(|_| Refused::from(ReturnCode::MdDiskTooSmall))?
-            .superblock_sector();
+        let place = Layout::new(
+            data,
+            meta,
+            index,
+            drbd_core::meta::layout::AlStripes::standard(),
+        )
+        .map_err(|_| Refused::from(ReturnCode::MdDiskTooSmall))?
+        .superblock_sector();
         let mut block = MetaBlock::new().map_err(|_| Refused::from(ReturnCode::NoMemory))?;
-        backing.metadata().read_block(place, &mut block).map_err(|_| {
-            self.log(Level::Error, format_args!("Error while reading metadata."));
-            Refused::from(ReturnCode::IoMdDisk)
-        })?;
+        backing
+            .metadata()
+            .read_block(place, &mut block)
+            .map_err(|_| {
+                self.log(Level::Error, format_args!("Error while reading metadata."));
+                Refused::from(ReturnCode::IoMdDisk)
+            })?;
         let refuse = |error: drbd_core::meta::superblock::SuperblockError| {
             self.log(Level::Error, format_args!("{error}"));
             Refused {
@@ -180,14 +199,16 @@ impl Device {
     /// The options as this disk allows them.
     fn fitted(&self, mut conf: DiskConf, backing: &Backing, layout: &Layout) -> DiskConf {
         let limits = backing.data.limits();
-        let discards = (limits.max_discard_sectors > 0).then_some(
-            drbd_core::config::check::DiscardLimits {
+        let discards =
+            (limits.max_discard_sectors > 0).then_some(drbd_core::config::check::DiscardLimits {
                 granularity: limits.discard_granularity,
                 max: u64::from(limits.max_discard_sectors) * 512,
-            },
-        );
+            });
         if drbd_core::config::check::fit_to_disk(&mut conf, layout.stripes().blocks(), discards) {
-            self.log(Level::Info, format_args!("rs-discard-granularity fitted to the disk"));
+            self.log(
+                Level::Info,
+                format_args!("rs-discard-granularity fitted to the disk"),
+            );
         }
         conf
     }
@@ -282,14 +303,20 @@ fn refusal(error: AttachError) -> Refused {
         AttachError::DataNotCurrent => ReturnCode::DataNotCurrent.into(),
         AttachError::DiskTooSmall => ReturnCode::DiskTooSmall.into(),
         AttachError::NoCapacity => ReturnCode::NoMemoryBitmap.into(),
-        AttachError::ImplicitShrink { effective, possible } => {
+        AttachError::ImplicitShrink {
+            effective,
+            possible,
+        } => {
             let mut text = Text::EMPTY;
             let _ = write!(
                 text,
                 "To-be-attached device has last effective > current size, and is consistent\n\
                  ({effective} > {possible} sectors). Refusing to attach."
             );
-            Refused { code: ReturnCode::ImplicitShrink.into(), text }
+            Refused {
+                code: ReturnCode::ImplicitShrink.into(),
+                text,
+            }
         }
     }
 }

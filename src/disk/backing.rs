@@ -2,7 +2,6 @@
 
 //! The devices below: one with the data, and perhaps another with the metadata.
 
-use drbd_core::wire::QueueLimits as PeerLimits;
 use super::io::{
     LocalIo,
     LocalIoContext, //
@@ -15,6 +14,7 @@ use crate::kernel_api::{
     },
     block_device::BackingDevice, //
 };
+use drbd_core::wire::QueueLimits as PeerLimits;
 
 /// An opened backing disk.
 pub(crate) struct Backing {
@@ -74,6 +74,13 @@ impl Backing {
             }
             operation => operation,
         };
-        copies.submit_range(&self.data, operation, OpFlags::NONE, sector, sectors, context);
+        copies.submit_range(
+            &self.data,
+            operation,
+            OpFlags::NONE,
+            sector,
+            sectors,
+            context,
+        );
     }
 }

@@ -44,7 +44,11 @@ impl EndIo for LocalIo {
     type Context = LocalIoContext;
 
     fn end_io(context: LocalIoContext, status: BlkStatus) {
-        let LocalIoContext { resource, index, io } = context;
+        let LocalIoContext {
+            resource,
+            index,
+            io,
+        } = context;
         let success = status.is_ok();
         resource.engine_in_irq(|guarded| match io {
             LocalIo::Request(id) => guarded.engine.local_io_done(index, id, success),
@@ -82,7 +86,11 @@ pub(crate) struct PageIoContext {
 impl PageIoContext {
     /// Tells the engine. Any context.
     pub(crate) fn finished(self, success: bool) {
-        let Self { resource, index, purpose } = self;
+        let Self {
+            resource,
+            index,
+            purpose,
+        } = self;
         resource.engine_in_irq(|guarded| {
             let engine = &mut guarded.engine;
             match purpose {

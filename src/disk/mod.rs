@@ -127,8 +127,14 @@ impl Resource {
         )?;
         let mut limits = QueueLimits::stacking();
         limits.max_hw_sectors(2048).write_cache(true, true);
-        let disk = GenDisk::new(major, minor, fmt!("drbd{minor}"), &mut limits, device.clone())
-            .inspect_err(|_| self.forget_device(index))?;
+        let disk = GenDisk::new(
+            major,
+            minor,
+            fmt!("drbd{minor}"),
+            &mut limits,
+            device.clone(),
+        )
+        .inspect_err(|_| self.forget_device(index))?;
         disk.set_read_only(true);
         *device.disk.lock() = Some(disk);
         self.set_device(index, Some(device.clone()));
@@ -174,7 +180,10 @@ impl Device {
 
     /// Whether somebody has the device open.
     pub(crate) fn is_open(&self) -> bool {
-        self.disk.lock().as_ref().is_some_and(|disk| disk.openers() > 0)
+        self.disk
+            .lock()
+            .as_ref()
+            .is_some_and(|disk| disk.openers() > 0)
     }
 
     /// Event thread.
@@ -193,7 +202,9 @@ impl Device {
     pub(crate) fn update_limits(&self) {
         let index = self.index;
         let backing = self.resource.peek(|guarded| guarded.backing(index));
-        let peer = self.resource.peek(|guarded| guarded.engine.peer_limits(index));
+        let peer = self
+            .resource
+            .peek(|guarded| guarded.engine.peer_limits(index));
         self.with_disk(|disk| {
             let result = disk.update_limits(|limits| {
                 limits.reset();
@@ -214,7 +225,10 @@ impl Device {
                 limits.write_cache(true, true);
             });
             if result.is_err() {
-                pr_warn!("block drbd{}: the limits of the queue could not be updated\n", self.minor);
+                pr_warn!(
+                    "block drbd{}: the limits of the queue could not be updated\n",
+                    self.minor
+                );
             }
         });
     }
@@ -231,7 +245,11 @@ impl Device {
             let result = self.request(change);
             let (state, ping) = self.resource.peek(|guarded| {
                 let state = guarded.engine.device(index).map(|device| device.state());
-                let ping = guarded.engine.connection().conf().map_or(5, |conf| conf.ping_timeo);
+                let ping = guarded
+                    .engine
+                    .connection()
+                    .conf()
+                    .map_or(5, |conf| conf.ping_timeo);
                 (state.unwrap_or_default(), u64::from(ping) * 100 + 100)
             });
             let nothing = result == Err(StateCode::NothingToDo);
@@ -242,7 +260,10 @@ impl Device {
                 Next::Wait(milliseconds, next) => {
                     change = next;
                     let milliseconds = u32::try_from(milliseconds).unwrap_or(1000);
-                    let _ = self.resource.operations.wait_event_timeout(milliseconds, || false);
+                    let _ = self
+                        .resource
+                        .operations
+                        .wait_event_timeout(milliseconds, || false);
                 }
                 Next::Fail(code) => return Err(code),
             }
@@ -256,7 +277,10 @@ impl Device {
     /// Asks for a change, and waits for the peer where that must agree. Sleeps.
     pub(crate) fn request(&self, change: Change) -> Result<(), StateCode> {
         let index = self.index;
-        match self.resource.engine(|engine| engine.request_change(index, change))? {
+        match self
+            .resource
+            .engine(|engine| engine.request_change(index, change))?
+        {
             None => Ok(()),
             Some(ticket) => self.resource.wait_for(ticket),
         }
@@ -271,7 +295,10 @@ impl Device {
         let index = self.index;
         self.resource.operations.wait_event(|| {
             self.resource.peek(|guarded| {
-                guarded.engine.device(index).is_none_or(|device| device.disk().is_none())
+                guarded
+                    .engine
+                    .device(index)
+                    .is_none_or(|device| device.disk().is_none())
             })
         });
         Ok(())

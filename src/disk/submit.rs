@@ -47,7 +47,10 @@ impl BlockOps for Device {
         let mut waiting = Some(Waiting { bio, start });
         if !device.admit(io, &mut waiting) {
             // No room: requests have to end first.
-            device.resource.room.wait_event(|| device.admit(io, &mut waiting));
+            device
+                .resource
+                .room
+                .wait_event(|| device.admit(io, &mut waiting));
         }
         if let Some(Waiting { bio, start }) = waiting {
             bio.end_accounted(BlkStatus::IO_ERROR, start);
@@ -76,16 +79,17 @@ impl Device {
     /// Gives a bio to the engine. False where there is no room; `waiting` is left where it is refused.
     fn admit(&self, io: Io, waiting: &mut Option<Waiting>) -> bool {
         let index = self.index;
-        self.resource.guarded(|guarded| match guarded.engine.submit(index, io) {
-            Admission::Accepted(id) => {
-                if let Some(bio) = waiting.take() {
-                    *waiting = guarded.keep_bio(index, id, bio);
+        self.resource
+            .guarded(|guarded| match guarded.engine.submit(index, io) {
+                Admission::Accepted(id) => {
+                    if let Some(bio) = waiting.take() {
+                        *waiting = guarded.keep_bio(index, id, bio);
+                    }
+                    true
                 }
-                true
-            }
-            Admission::Wait => false,
-            Admission::Refused => true,
-        })
+                Admission::Wait => false,
+                Admission::Refused => true,
+            })
     }
 }
 

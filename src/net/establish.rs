@@ -99,7 +99,11 @@ fn try_connect(pair: &mut Pair, mine: &SocketAddress, peer: &SocketAddress, conf
         return;
     };
     let is_data = pair.data.is_none();
-    let command = if is_data { Command::InitialData } else { Command::InitialMeta };
+    let command = if is_data {
+        Command::InitialData
+    } else {
+        Command::InitialMeta
+    };
     if send_first_packet(&socket, command).is_err() {
         return;
     }
@@ -129,7 +133,11 @@ fn accept_some(
 ) {
     // 28.5 percent to and fro, so that two nodes do not keep missing each other.
     let base = conf.connect_int.saturating_mul(1000);
-    let mut wait = if random::random_u32() & 1 == 0 { base + base / 7 } else { base - base / 7 };
+    let mut wait = if random::random_u32() & 1 == 0 {
+        base + base / 7
+    } else {
+        base - base / 7
+    };
     loop {
         let Ok(socket) = listener.accept(wait, unwanted) else {
             return;
@@ -157,7 +165,11 @@ fn accept_some(
 
 fn send_first_packet(socket: &TcpSocket, command: Command) -> Result {
     let mut bytes = [0; 8];
-    let header = Header { volume: 0, command: command.number(), length: 0 };
+    let header = Header {
+        volume: 0,
+        command: command.number(),
+        length: 0,
+    };
     header
         .encode(HeaderFormat::H80, &mut Writer::new(&mut bytes))
         .map_err(|_| EINVAL)?;
@@ -183,7 +195,11 @@ fn receive_first_packet(socket: &TcpSocket, milliseconds: u32) -> Option<Command
 impl Pair {
     /// Whether both sockets are there, and stay for a moment: the peer may be about to drop one.
     fn stands(&mut self, conf: &NetConf) -> bool {
-        let time = if conf.sock_check_timeo == 0 { conf.ping_timeo } else { conf.sock_check_timeo };
+        let time = if conf.sock_check_timeo == 0 {
+            conf.ping_timeo
+        } else {
+            conf.sock_check_timeo
+        };
         match (&self.data, &self.meta) {
             (Some(data), Some(_)) => {
                 // Data in the socket is the peer's first word: it has made up its mind.

@@ -127,8 +127,6 @@ impl Resource {
 
     /// Whether the engine still looks for a peer.
     pub(crate) fn is_connecting(&self) -> bool {
-        self.peek(|guarded| {
-            guarded.engine.connection().state() == ConnectionState::WFConnection
-        })
+        self.peek(|guarded| guarded.engine.connection().state() == ConnectionState::WFConnection)
     }
 }

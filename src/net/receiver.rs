@@ -48,8 +48,13 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
                 Ok(sockets) => use_link(resource, sockets),
                 Err(EINTR) => {}
                 Err(error) => {
-                    pr_err!("drbd: no socket to wait for the peer with: {}\n", error.to_errno());
-                    let _ = resource.operations.wait_event_timeout(1000, || stop.should_stop());
+                    pr_err!(
+                        "drbd: no socket to wait for the peer with: {}\n",
+                        error.to_errno()
+                    );
+                    let _ = resource
+                        .operations
+                        .wait_event_timeout(1000, || stop.should_stop());
                 }
             }
             resource.set_link(None);
@@ -74,7 +79,10 @@ fn use_link(resource: &Arc<Resource>, sockets: establish::Established) {
     for socket in [&sockets.data, &sockets.meta] {
         socket.set_send_timeout(Patience::Milliseconds(timeout.saturating_mul(100)));
     }
-    let link = Link::Open { data: sockets.data, meta: sockets.meta };
+    let link = Link::Open {
+        data: sockets.data,
+        meta: sockets.meta,
+    };
     let Ok(link) = Arc::new(link, GFP_KERNEL) else {
         return;
     };
@@ -177,17 +185,21 @@ fn receive_packet(
     let header = buffer.get_mut(..size).ok_or(Failure::Peer)?;
     read(socket, header)?;
     let head = resource.engine(|engine| engine.data_head(header))?;
-    let (fixed, rest) = buffer.split_at_mut_checked(head.fixed).ok_or(Failure::Peer)?;
+    let (fixed, rest) = buffer
+        .split_at_mut_checked(head.fixed)
+        .ok_or(Failure::Peer)?;
     read(socket, fixed)?;
     match receive_when_there_is_room(resource, head, fixed)? {
         Received::Done | Received::Wait => Ok(()),
         Received::Skip => skip(socket, rest, head.payload as usize),
-        Received::PeerPayload { device, peer_request, size } => {
-            receive_peer_payload(resource, socket, device, peer_request, size as usize)
-        }
-        Received::ReadReply { device, request, .. } => {
-            receive_read_reply(resource, socket, device, request)
-        }
+        Received::PeerPayload {
+            device,
+            peer_request,
+            size,
+        } => receive_peer_payload(resource, socket, device, peer_request, size as usize),
+        Received::ReadReply {
+            device, request, ..
+        } => receive_read_reply(resource, socket, device, request),
         Received::BitmapBytes { device } => {
             let payload = rest.get_mut(..head.payload as usize).ok_or(Failure::Peer)?;
             read(socket, payload)?;

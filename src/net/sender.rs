@@ -58,14 +58,23 @@ fn send(resource: &Arc<Resource>, socket: &TcpSocket, buffer: &[u8], outgoing: O
     let mut result = send_bytes(resource, socket, head, follows);
     match outgoing.payload {
         Payload::None => {}
-        Payload::Request { device, request, stays, .. } => {
+        Payload::Request {
+            device,
+            request,
+            stays,
+            ..
+        } => {
             if result.is_ok() {
                 result = send_bio(resource, socket, device, request, stays);
             }
             let success = result.is_ok();
             resource.engine(|engine| engine.request_sent(device, request, success));
         }
-        Payload::PeerRequest { device, peer_request, .. } => {
+        Payload::PeerRequest {
+            device,
+            peer_request,
+            ..
+        } => {
             let pages = resource.peek(|guarded| guarded.take_pages(device, peer_request));
             if result.is_ok() {
                 result = match pages.as_ref() {
@@ -105,7 +114,10 @@ fn send_pages(
 ) -> Result {
     let mut sent = 0;
     while sent < vecs.len() {
-        let options = SendOptions { lend, ..SendOptions::default() };
+        let options = SendOptions {
+            lend,
+            ..SendOptions::default()
+        };
         match socket.send_pages(vecs.from(sent), options) {
             Ok(count) => sent += count,
             Err(EAGAIN) => stalled(resource)?,
@@ -119,7 +131,10 @@ fn send_pages(
 fn send_bytes(resource: &Arc<Resource>, socket: &TcpSocket, bytes: &[u8], more: bool) -> Result {
     let mut sent = 0;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-        let options = SendOptions { more, ..SendOptions::default() };
+        let options = SendOptions {
+            more,
+            ..SendOptions::default()
+        };
         match socket.send(rest, options) {
             Ok(count) => sent += count,
             Err(EAGAIN) => stalled(resource)?,

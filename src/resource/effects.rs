@@ -123,7 +123,10 @@ pub(crate) fn drain(resource: &Arc<Resource>) {
             resource.carry_out(action);
         }
         // What the engine still wants done on the disk is done here: only others have to be woken.
-        resource.grant(Wishes { worker: wishes.worker && done, ..wishes });
+        resource.grant(Wishes {
+            worker: wishes.worker && done,
+            ..wishes
+        });
         if done {
             return;
         }
@@ -162,7 +165,10 @@ fn next_action(guarded: &mut Guarded) -> Option<Action> {
 fn prepare(guarded: &mut Guarded, effect: Effect) -> Result<Action, DeviceIndex> {
     match effect {
         Effect::None => Ok(Action::Free(None)),
-        Effect::SubmitRequest { device: index, request: id } => {
+        Effect::SubmitRequest {
+            device: index,
+            request: id,
+        } => {
             let backing = guarded.backing(index).ok_or(index)?;
             let bio = &guarded.bio(index, id).ok_or(index)?.bio;
             Ok(Action::Copy {
@@ -173,30 +179,35 @@ fn prepare(guarded: &mut Guarded, effect: Effect) -> Result<Action, DeviceIndex>
                 id,
             })
         }
-        Effect::SubmitPeerRequest { device: index, peer_request: id } => {
-            prepare_peer_request(guarded, index, id).ok_or(index)
-        }
-        Effect::ReleasePeerRequest { device: index, peer_request: id } => {
-            Ok(Action::Free(guarded.take_pages(index, id)))
-        }
+        Effect::SubmitPeerRequest {
+            device: index,
+            peer_request: id,
+        } => prepare_peer_request(guarded, index, id).ok_or(index),
+        Effect::ReleasePeerRequest {
+            device: index,
+            peer_request: id,
+        } => Ok(Action::Free(guarded.take_pages(index, id))),
         Effect::FlushDisk { device: index } => Ok(Action::Flush {
             backing: guarded.backing(index).ok_or(index)?,
             io: LocalIo::Flush,
             index,
         }),
-        Effect::WriteSuperblock { device: index } => {
-            metadata(guarded, index, Purpose::Superblock)
-        }
+        Effect::WriteSuperblock { device: index } => metadata(guarded, index, Purpose::Superblock),
         Effect::WriteActivityLog { device: index } => {
             metadata(guarded, index, Purpose::ActivityLog)
         }
-        Effect::WriteBitmapPage { device: index, page } => {
-            metadata(guarded, index, Purpose::BitmapPage(page))
-        }
+        Effect::WriteBitmapPage {
+            device: index,
+            page,
+        } => metadata(guarded, index, Purpose::BitmapPage(page)),
     }
 }
 
-fn metadata(guarded: &mut Guarded, index: DeviceIndex, purpose: Purpose) -> Result<Action, DeviceIndex> {
+fn metadata(
+    guarded: &mut Guarded,
+    index: DeviceIndex,
+    purpose: Purpose,
+) -> Result<Action, DeviceIndex> {
     Ok(Action::Metadata {
         backing: guarded.backing(index).ok_or(index)?,
         index,
@@ -209,7 +220,13 @@ fn prepare_peer_request(guarded: &mut Guarded, index: DeviceIndex, id: Id) -> Op
     let request = *guarded.engine.peer_request(index, id)?;
     let (sector, size) = (request.sector, request.size);
     match request.operation {
-        Operation::Read => Some(Action::Read { backing, sector, size, index, id }),
+        Operation::Read => Some(Action::Read {
+            backing,
+            sector,
+            size,
+            index,
+            id,
+        }),
         Operation::Write => {
             let pages = guarded.take_pages(index, id)?;
             Some(Action::Write {
@@ -230,7 +247,14 @@ fn prepare_peer_request(guarded: &mut Guarded, index: DeviceIndex, id: Id) -> Op
             } else {
                 RangeOperation::WriteZeroesKeepSpace
             };
-            Some(Action::Range { backing, operation, sector, size, index, id })
+            Some(Action::Range {
+                backing,
+                operation,
+                sector,
+                size,
+                index,
+                id,
+            })
         }
         Operation::Flush => None,
     }
@@ -256,27 +280,74 @@ impl Resource {
         let owner = self.clone();
         match action {
             Action::Free(_) => {}
-            Action::Copy { backing, source, flags, index, id } => {
-                let context = LocalIoContext { resource: owner, index, io: LocalIo::Request(id) };
-                self.copies.submit_copy(&backing.data, source, flags, context);
+            Action::Copy {
+                backing,
+                source,
+                flags,
+                index,
+                id,
+            } => {
+                let context = LocalIoContext {
+                    resource: owner,
+                    index,
+                    io: LocalIo::Request(id),
+                };
+                self.copies
+                    .submit_copy(&backing.data, source, flags, context);
             }
             Action::Flush { backing, io, index } => {
-                let context = LocalIoContext { resource: owner, index, io };
+                let context = LocalIoContext {
+                    resource: owner,
+                    index,
+                    io,
+                };
                 self.copies.submit_flush(&backing.data, context);
             }
-            Action::Range { backing, operation, sector, size, index, id } => {
+            Action::Range {
+                backing,
+                operation,
+                sector,
+                size,
+                index,
+                id,
+            } => {
                 let io = LocalIo::PeerRange(id);
-                let context = LocalIoContext { resource: owner, index, io };
+                let context = LocalIoContext {
+                    resource: owner,
+                    index,
+                    io,
+                };
                 backing.submit_range(&self.copies, operation, sector, size >> 9, context);
             }
-            Action::Write { backing, pages, flags, sector, index, id } => {
+            Action::Write {
+                backing,
+                pages,
+                flags,
+                sector,
+                index,
+                id,
+            } => {
                 let purpose = Purpose::Write(id);
-                let context = PageIoContext { resource: owner, index, purpose };
+                let context = PageIoContext {
+                    resource: owner,
+                    index,
+                    purpose,
+                };
                 pages.submit(&backing.data, Direction::Write, flags, sector, context);
             }
-            Action::Read { backing, sector, size, index, id } => {
+            Action::Read {
+                backing,
+                sector,
+                size,
+                index,
+                id,
+            } => {
                 let purpose = Purpose::Read(id);
-                let context = PageIoContext { resource: owner, index, purpose };
+                let context = PageIoContext {
+                    resource: owner,
+                    index,
+                    purpose,
+                };
                 match self.replies.alloc(size as usize) {
                     Ok(pages) => {
                         let flags = OpFlags::NONE;
@@ -285,7 +356,11 @@ impl Resource {
                     Err(_) => self.peek(|guarded| guarded.engine.peer_io_done(index, id, false)),
                 }
             }
-            Action::Metadata { backing, index, purpose } => {
+            Action::Metadata {
+                backing,
+                index,
+                purpose,
+            } => {
                 self.write_metadata(owner, &backing, index, purpose);
             }
             Action::Fail { index, effect } => self.fail(index, effect),
@@ -296,7 +371,9 @@ impl Resource {
         self.peek(|guarded| {
             let engine = &mut guarded.engine;
             match effect {
-                Effect::SubmitRequest { request, .. } => engine.local_io_done(index, request, false),
+                Effect::SubmitRequest { request, .. } => {
+                    engine.local_io_done(index, request, false)
+                }
                 Effect::SubmitPeerRequest { peer_request, .. } => {
                     engine.peer_io_done(index, peer_request, false);
                 }
@@ -319,7 +396,11 @@ impl Resource {
         purpose: Purpose,
     ) {
         let written = self.metadata_pages(index, purpose);
-        let context = PageIoContext { resource: owner, index, purpose };
+        let context = PageIoContext {
+            resource: owner,
+            index,
+            purpose,
+        };
         match written {
             Ok((pages, place)) => {
                 pages.submit(
@@ -335,7 +416,11 @@ impl Resource {
     }
 
     /// The bytes of a piece of metadata as it is now, and where they go.
-    fn metadata_pages(&self, index: DeviceIndex, purpose: Purpose) -> Result<(PageBio<PageIo>, Place)> {
+    fn metadata_pages(
+        &self,
+        index: DeviceIndex,
+        purpose: Purpose,
+    ) -> Result<(PageBio<PageIo>, Place)> {
         let mut bytes = 4096;
         // A last page of the bitmap may be short: what it needs is known once it was asked for.
         for _ in 0..2 {
@@ -360,7 +445,9 @@ impl Guarded {
         pages: &mut PageBio<PageIo>,
     ) -> Option<Place> {
         let whole = |sector| Place { sector, sectors: 8 };
-        let Self { engine, scratch, .. } = self;
+        let Self {
+            engine, scratch, ..
+        } = self;
         let place = match purpose {
             Purpose::Superblock => whole(engine.superblock(index, scratch)?),
             Purpose::ActivityLog => whole(engine.activity_log_block(index, scratch)?),

@@ -29,9 +29,15 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
 fn take(resource: &Resource) -> Option<Event> {
     resource.peek(|guarded| {
         let event = guarded.engine.next_event()?;
-        let calls_helper =
-            matches!(event, Event::CallHelper { .. } | Event::CallHelperAndReport { .. });
-        guarded.event = if calls_helper { EventWork::Helper } else { EventWork::Event };
+        let calls_helper = matches!(
+            event,
+            Event::CallHelper { .. } | Event::CallHelperAndReport { .. }
+        );
+        guarded.event = if calls_helper {
+            EventWork::Helper
+        } else {
+            EventWork::Event
+        };
         Some(event)
     })
 }
@@ -95,7 +101,10 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
             let device = device.and_then(|device| resource.device_at(device));
             admin::event::call_helper(resource, device.as_deref(), helper.name());
         }
-        Event::CallHelperAndReport { device: index, helper } => {
+        Event::CallHelperAndReport {
+            device: index,
+            helper,
+        } => {
             report_helper(resource, index, helper);
         }
         Event::Log { .. } | Event::StateChanged { .. } | Event::Progress { .. } => {

@@ -242,9 +242,15 @@ impl Resource {
     }
 
     fn start(self: &Arc<Self>) -> Result {
-        let queue = Arc::new(WorkQueue::ordered(&*self.thread_name("drbd_t_")?)?, GFP_KERNEL)?;
+        let queue = Arc::new(
+            WorkQueue::ordered(&*self.thread_name("drbd_t_")?)?,
+            GFP_KERNEL,
+        )?;
         let owner = self.clone();
-        let timer = Arc::new(new_timer!(queue, move || owner.timer_expired())?, GFP_KERNEL)?;
+        let timer = Arc::new(
+            new_timer!(queue, move || owner.timer_expired())?,
+            GFP_KERNEL,
+        )?;
         *self.timer.lock() = Some(timer.clone());
         *self.alarm.lock() = Some(timer);
         let owner = self.clone();
@@ -397,7 +403,11 @@ impl Resource {
     /// Calls `f` for each device, in the order of the table. Sleeps.
     pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Arc<Device>)) {
         for place in 0..MAX_VOLUMES {
-            let device = self.devices.lock().get(place).and_then(|device| device.clone());
+            let device = self
+                .devices
+                .lock()
+                .get(place)
+                .and_then(|device| device.clone());
             if let Some(device) = device {
                 f(&device);
             }
@@ -452,7 +462,11 @@ impl Resource {
     pub(crate) fn shut_down(&self) {
         let (disk, event, receiver) = {
             let mut threads = self.threads.lock();
-            (threads.disk.take(), threads.event.take(), threads.receiver.take())
+            (
+                threads.disk.take(),
+                threads.event.take(),
+                threads.receiver.take(),
+            )
         };
         drop(receiver);
         drop(event);

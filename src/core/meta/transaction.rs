@@ -36,12 +36,13 @@ const NO_SLOT: u16 = u16::MAX;
 const MAGIC: u32 = 0x69cb_65a2;
 /// Where the checksum lies.
 const CHECKSUM_AT: usize = 8;
-/// Where slot numbers, extent numbers and context begin.
+/// Where slot numbers begin; extent numbers and context follow.
 const UPDATE_SLOTS_AT: usize = 36;
-const UPDATE_EXTENTS_AT: usize = UPDATE_SLOTS_AT + 2 * UPDATES_PER_TRANSACTION;
-const CONTEXT_AT: usize = UPDATE_EXTENTS_AT + 4 * UPDATES_PER_TRANSACTION;
 
-const _: () = assert!(CONTEXT_AT + 4 * CONTEXT_PER_TRANSACTION == TRANSACTION_BYTES);
+const _: () = assert!(
+    UPDATE_SLOTS_AT + 6 * UPDATES_PER_TRANSACTION + 4 * CONTEXT_PER_TRANSACTION
+        == TRANSACTION_BYTES
+);
 
 /// What a block of the ring is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

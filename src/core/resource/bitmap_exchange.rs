@@ -65,11 +65,19 @@ impl Resource<'_> {
         };
         let bits = disk.bitmap.bits();
         if use_rle && position < bits {
-            if let Some((encoding, code, next)) = device.encode_runs(position, limit, buffer) {
+            // The code goes behind the header and the byte that describes it.
+            let head = BITMAP_PACKET_SIZE.saturating_sub(limit).saturating_add(1);
+            let runs =
+                device.encode_runs(position, limit, buffer.get_mut(head..).unwrap_or(&mut []));
+            if let Some((encoding, code, next)) = runs {
                 let payload = u32::try_from(usize_to_u64(code)).unwrap_or(u32::MAX);
-                let head = self.move_behind_head(encoding, payload, index, code, buffer);
+                let packet = Packet::CompressedBitmap(encoding);
+                let volume = device.volume;
+                if self.encode(&packet, volume, payload, buffer) != Some(head) {
+                    return (0, true);
+                }
                 self.set_send_position(index, next);
-                return (head, next >= bits);
+                return (head.saturating_add(code), next >= bits);
             }
         }
         self.next_plain_packet(index, position, limit, buffer)
@@ -106,34 +114,6 @@ impl Resource<'_> {
         self.set_send_position(index, next);
         // The receiver counts on an empty packet at the end.
         (end, words == 0)
-    }
-
-    /// The code was made at the start of the buffer; the head goes in front of it.
-    fn move_behind_head(
-        &self,
-        encoding: BitmapEncoding,
-        payload: u32,
-        index: DeviceIndex,
-        code: usize,
-        buffer: &mut [u8],
-    ) -> usize {
-        let mut head = [0u8; crate::wire::MAX_PACKET_HEAD];
-        let volume = self.device(index).map_or(0, |device| device.volume);
-        let packet = Packet::CompressedBitmap(encoding);
-        let Some(length) = self.encode(&packet, volume, payload, &mut head) else {
-            return 0;
-        };
-        let end = length.saturating_add(code);
-        if end > buffer.len() {
-            return 0;
-        }
-        buffer.copy_within(..code, length);
-        if let (Some(target), Some(source)) = (buffer.get_mut(..length), head.get(..length)) {
-            for (target, source) in target.iter_mut().zip(source) {
-                *target = *source;
-            }
-        }
-        end
     }
 
     fn set_send_position(&mut self, index: DeviceIndex, position: u64) {

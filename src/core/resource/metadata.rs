@@ -370,7 +370,9 @@ impl Resource<'_> {
         let mut count = 0usize;
         for extent in disk.activity_log.evicted() {
             let page = page_of_al_extent(extent);
-            let known = pages.iter().take(count).any(|known| *known == page);
+            let known = pages
+                .get(..count)
+                .is_some_and(|pages| pages.contains(&page));
             if !known && disk.bitmap.is_dirty(page) {
                 if let Some(slot) = pages.get_mut(count) {
                     *slot = page;
@@ -378,7 +380,7 @@ impl Resource<'_> {
                 }
             }
         }
-        for page in pages.iter().take(count) {
+        for page in pages.get(..count).unwrap_or(&[]) {
             self.write_bitmap_page(index, *page);
         }
     }

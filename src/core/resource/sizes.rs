@@ -50,9 +50,15 @@ impl Resource<'_> {
     pub fn peer_limits(&self, index: DeviceIndex) -> PeerLimits {
         let connected = self.connection.phase == Phase::Open;
         let features = self.connection.features;
-        let limit = self.device(index).map_or(0, |device| device.peer.max_bio_size);
+        let limit = self
+            .device(index)
+            .map_or(0, |device| device.peer.max_bio_size);
         PeerLimits {
-            max_bio_size: if limit == 0 { crate::wire::data::MAX_BIO_SIZE } else { limit },
+            max_bio_size: if limit == 0 {
+                crate::wire::data::MAX_BIO_SIZE
+            } else {
+                limit
+            },
             discards: !connected || features.contains(FeatureFlags::TRIM),
             write_zeroes: !connected || features.contains(FeatureFlags::WZEROES),
         }

@@ -78,6 +78,11 @@ fn count(number: usize) -> u32 {
     u32::try_from(usize_to_u64(number)).unwrap_or(u32::MAX)
 }
 
+/// The length of an iterator; the one of `core` can overflow in theory, which leaves a panic path.
+fn length<T>(items: impl Iterator<Item = T>) -> u32 {
+    items.fold(0, |length: u32, _| length.saturating_add(1))
+}
+
 impl<'m> Resource<'m> {
     /// A volume as user space sees it.
     pub fn status(&self, index: DeviceIndex) -> Option<DeviceStatus> {
@@ -92,12 +97,11 @@ impl<'m> Resource<'m> {
             local: disk.map_or(0, |disk| disk.in_flight),
             pending: device.pending(),
             unacknowledged: device.unacknowledged(),
-            application: count(
+            application: length(
                 device
                     .requests
                     .iter()
-                    .filter(|(_, request)| !request.completed)
-                    .count(),
+                    .filter(|(_, request)| !request.completed),
             ),
             epochs: count(self.connection.epochs.len()),
             write_ordering: disk.map_or(WriteOrdering::Flush, |disk| {
@@ -155,33 +159,23 @@ impl<'m> Resource<'m> {
 
 impl Device<'_> {
     fn pending(&self) -> u32 {
-        let requests = self
-            .requests
-            .iter()
-            .filter(|(_, request)| {
-                matches!(
-                    request.remote,
-                    Remote::Queued | Remote::Sent | Remote::Received
-                )
-            })
-            .count();
-        let resync = self
-            .peer_requests
-            .iter()
-            .filter(|(_, request)| request.stage == Stage::Requested)
-            .count();
-        count(requests.saturating_add(resync))
+        let requests = length(self.requests.iter().filter(|(_, request)| {
+            matches!(
+                request.remote,
+                Remote::Queued | Remote::Sent | Remote::Received
+            )
+        }));
+        let resync = length(
+            self.peer_requests
+                .iter()
+                .filter(|(_, request)| request.stage == Stage::Requested),
+        );
+        requests.saturating_add(resync)
     }
 
     fn unacknowledged(&self) -> u32 {
-        count(
-            self.peer_requests
-                .iter()
-                .filter(|(_, request)| {
-                    !matches!(request.stage, Stage::Requested | Stage::Released)
-                        && !request.orphaned
-                })
-                .count(),
-        )
+        length(self.peer_requests.iter().filter(|(_, request)| {
+            !matches!(request.stage, Stage::Requested | Stage::Released) && !request.orphaned
+        }))
     }
 }
