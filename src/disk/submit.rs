@@ -31,7 +31,8 @@ use crate::{
         gendisk::{
             BlockOps,
             OpenMode, //
-        }, //
+        },
+        noio::NoIo, //
     },
     resource::tokens::Waiting, //
 };
@@ -43,6 +44,7 @@ impl BlockOps for Device {
         let Some(io) = io_of(&bio) else {
             return bio.end(BlkStatus::NOT_SUPPORTED);
         };
+        let _noio = NoIo::enter();
         let start = bio.start_accounting();
         let mut waiting = Some(Waiting { bio, start });
         if !device.admit(io, &mut waiting) {

@@ -29,6 +29,7 @@ use crate::{
             StopFlag,
             Thread, //
         },
+        noio::NoIo,
         socket::{
             Patience,
             TcpSocket, //
@@ -136,6 +137,7 @@ fn receive_all(resource: &Arc<Resource>, socket: &TcpSocket) -> ConnectionState 
     let Ok(mut buffer) = KVec::from_elem(0u8, BUFFER, GFP_KERNEL) else {
         return ConnectionState::NetworkFailure;
     };
+    let _noio = NoIo::enter();
     loop {
         match receive_packet(resource, socket, &mut buffer) {
             Ok(()) => {}
@@ -319,6 +321,7 @@ fn receive_acks(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
         return;
     };
     let mut buffer = [0; 256];
+    let _noio = NoIo::enter();
     while !stop.should_stop() {
         let state = match receive_ack(resource, meta, &mut buffer) {
             Ok(()) => continue,

@@ -20,6 +20,7 @@ use crate::{
     kernel_api::{
         bio_vecs::BioVecs,
         kthread::StopFlag,
+        noio::NoIo,
         socket::{
             SendOptions,
             TcpSocket, //
@@ -36,6 +37,7 @@ pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
     let Ok(mut buffer) = KVec::from_elem(0u8, SEND_BUFFER, GFP_KERNEL) else {
         return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
     };
+    let _noio = NoIo::enter();
     while resource.data_work.wait(stop) {
         while let Some(outgoing) = next(resource, &mut buffer) {
             let result = send(resource, data, &buffer, outgoing);
@@ -161,6 +163,7 @@ pub(crate) fn run_meta(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
     let Ok(mut buffer) = KVec::from_elem(0u8, SEND_BUFFER, GFP_KERNEL) else {
         return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
     };
+    let _noio = NoIo::enter();
     while resource.meta_work.wait(stop) {
         while let Some(count) = resource.engine(|engine| engine.next_meta_packets(&mut buffer)) {
             let bytes = buffer.get(..count).unwrap_or(&[]);

@@ -44,6 +44,7 @@ use crate::{
         bio_set::RangeOperation,
         block_status::BlkStatus,
         kthread::StopFlag,
+        noio::NoIo,
         pages::{
             Direction,
             PageBio, //
@@ -103,6 +104,8 @@ enum Action {
 
 /// The thread that starts block I/O that was asked for where sleeping is not allowed.
 pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
+    // A node whose swap is on the device makes progress only if this thread does.
+    let _noio = NoIo::enter();
     while resource.disk_work.wait(stop) {
         drain(resource);
     }

@@ -311,6 +311,13 @@ impl<'m> Device<'m> {
             .saturating_add(id.index())
     }
 
+    /// Those who wait get another chance; answers whether somebody does.
+    pub(super) fn retry_if_any_wait(&mut self) -> bool {
+        let waits = !self.waiting.is_empty() || !self.peer_waiting.is_empty();
+        self.retry_waiting |= waits;
+        waits
+    }
+
     /// Whether `sectors` from `sector` lie inside the device.
     pub(super) fn holds(&self, sector: u64, sectors: u64) -> bool {
         sector

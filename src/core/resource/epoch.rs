@@ -123,9 +123,8 @@ impl Resource<'_> {
                 set_size: epoch.writes,
             });
             self.wishes.room = true;
-            self.progress = true;
             for device in self.devices.iter_mut().flatten() {
-                device.retry_waiting = true;
+                self.progress |= device.retry_if_any_wait();
             }
         }
     }

@@ -421,8 +421,7 @@ impl<'m> Resource<'m> {
         };
         if core::mem::replace(&mut peer_request.registered, false) {
             device.overlap.remove(entry);
-            device.retry_waiting = true;
-            self.progress = true;
+            self.progress |= device.retry_if_any_wait();
         }
     }
 

@@ -292,14 +292,13 @@ impl Resource<'_> {
         if request.registered {
             request.registered = false;
             device.overlap.remove(Device::request_entry(id));
-            device.retry_waiting = true;
+            self.progress |= device.retry_if_any_wait();
         }
         // What an application does next may depend on what just completed: it belongs to a later epoch.
         if logged && epoch == self.connection.epoch {
             self.connection.close_epoch();
             self.wishes.send_data = true;
         }
-        self.progress = true;
         self.complete(Completion {
             device: index,
             request: id,
