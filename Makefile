@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
 
-.PHONY: module help install lab test-host gates rust-analyzer guest clean
+.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench
 
 module: ## build drbd.ko (the default)
 	@scripts/build-module modules
@@ -23,6 +23,15 @@ guest: ## start a guest with drbd.ko and open a shell in it
 
 test-host: ## run the tests of the core on the host
 	@scripts/cargo test --workspace -q
+
+demo: lab module ## two stock machines mirror a disk, lose one, and become whole again: the story, as it happens
+	@scripts/demo
+
+pair: lab module ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIOS='loop resync' what is run
+	@python3 -m tests.pair --a $(or $(A),rust) --b $(or $(B),rust) $(SCENARIOS)
+
+bench: lab module ## the same work on the kernel's own driver and on ours; ratios to bench/out/latest.json
+	@python3 -m bench
 
 gates: ## check style, lints, unsafe code, panic paths, licence lines
 	@scripts/gates

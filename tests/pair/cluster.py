@@ -19,10 +19,12 @@ META_DISK = "/dev/vdd"
 class Cluster:
     """Use it in a `with`. `a` and `b` are the nodes; b is there when a scenario needs it."""
 
-    def __init__(self, folder, drivers, module=TREE / "drbd.ko"):
+    def __init__(self, folder, drivers, module=TREE / "drbd.ko", both=False):
+        """`drivers` are those of the nodes, `rust` or `c`; with `both` either can be loaded on each."""
         self.folder = folder
         self._drivers = drivers
         self._module = module
+        self._both = both
         self._lab = Lab(folder)
         self.resources = (Resource(),)
         self.hosts = []
@@ -34,7 +36,7 @@ class Cluster:
         self.link = self._lab.link()
         for name, driver in zip(("alpha", "beta"), self._drivers):
             number = len(self.nodes) + 1
-            guest = self._lab.guest(name, module=self._module if driver == "rust" else None, links=[self.link],
+            guest = self._lab.guest(name, module=self._module if driver == "rust" or self._both else None, links=[self.link],
                                     disks=len(DISKS), disk_size=DISK_SIZE)  # fmt: skip
             os.truncate(guest.folder / f"disk{len(DISKS) - 1}.raw", META_DISK_SIZE)
             self.nodes.append(Node(guest, driver))
@@ -101,14 +103,22 @@ class Cluster:
         """The hosts that drbd.conf names: drbdadm wants two of them, also where only one runs."""
         return self.hosts if len(self.hosts) > 1 else [*self.hosts, ("beta", "10.83.0.2", "fd83::2")]
 
-    def configure(self, *resources, equal=False, nodes=None):
-        """New content on all disks (different on each node, unless `equal`), drbd.conf, fresh metadata."""
+    def prepare(self, *resources, equal=False):
+        """drbd.conf, and new content on the disks: other on each node (unless `equal`) where data lies, zeros elsewhere."""
         self.resources = resources or (Resource(),)
-        for node in nodes or self.running():
-            for index in range(len(DISKS) - 1):
-                backing.fill(self.backing(node, DISKS[index]), "both" if equal else node.name)
-            backing.erase(self.backing(node, META_DISK))
+        used = {volume.disk for volume in self.volumes()}
+        for node in self.running():
+            for disk in DISKS:
+                if disk in used:
+                    backing.fill(self.backing(node, disk), "both" if equal else node.name)
+                else:
+                    backing.erase(self.backing(node, disk))
             self.put_config(node)
+
+    def configure(self, *resources, equal=False):
+        """prepare(), and fresh metadata."""
+        self.prepare(*resources, equal=equal)
+        for node in self.running():
             for resource in self.resources:
                 node.adm(f"create-md --force {resource.name}")
 

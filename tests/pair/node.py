@@ -58,8 +58,9 @@ class Node:
     # Driver
 
     def load(self, parameters="usermode_helper=/bin/true"):
-        """modprobe, and that it is the driver that was asked for."""
-        self.run(f"modprobe drbd {parameters}")
+        """modprobe, and that it is the driver that was asked for. The kernel's own one is the one that modprobe finds
+        when it ignores what is installed beside it."""
+        self.run(f"modprobe {'' if self.driver == 'rust' else '--ignore-install'} drbd {parameters}")
         out_of_tree = "O" in self.text("cat /sys/module/drbd/taint")
         expect(out_of_tree, self.driver == "rust", f"{self.name}: the driver is not the kernel's own")
 
@@ -125,6 +126,10 @@ class Node:
     def complaints(self):
         """Lines of it that a healthy kernel does not print."""
         return console.complaints(self.log())
+
+    def all_complaints(self):
+        """The same over everything that this node has printed since it was made."""
+        return console.complaints(self.guest.console())
 
     def begin(self):
         """A scenario starts: what the kernel prints from here on is its own."""
