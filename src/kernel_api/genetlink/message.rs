@@ -94,6 +94,13 @@ impl<'a> Request<'a> {
         self.header.flags_or_return_code
     }
 
+    /// Whether what the request makes must not exist yet (`NLM_F_EXCL`).
+    pub(crate) fn is_exclusive(&self) -> bool {
+        // SAFETY: by the type invariant.
+        let flags = unsafe { (*(*self.info.as_ptr()).nlhdr).nlmsg_flags };
+        u32::from(flags) & bindings::NLM_F_EXCL != 0
+    }
+
     /// The bytes after the header: attributes, not checked in any way.
     pub(crate) fn attributes(&self) -> &'a [u8] {
         self.attributes
