@@ -6,9 +6,13 @@
 
 use kernel::prelude::*;
 
+mod admin;
 #[path = "../rust-bindings/bindings.rs"]
 mod bindings;
+mod disk;
 mod kernel_api;
+mod net;
+mod resource;
 
 module! {
     type: DrbdModule,
@@ -20,20 +24,21 @@ module! {
 }
 
 /// What lives from load to unload.
-struct DrbdModule;
+struct DrbdModule {
+    interfaces: Option<admin::Interfaces>,
+}
 
 impl kernel::Module for DrbdModule {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!(
-            "initialized, written in Rust; a block has {} bytes\n",
-            drbd_core::num::BLOCK_SIZE
-        );
-        Ok(DrbdModule)
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        Ok(DrbdModule {
+            interfaces: Some(admin::Interfaces::start(module)?),
+        })
     }
 }
 
 impl Drop for DrbdModule {
     fn drop(&mut self) {
+        drop(self.interfaces.take());
         pr_info!("module cleanup done.\n");
     }
 }

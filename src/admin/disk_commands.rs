@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Commands about the backing disk of a device.
+
+use drbd_core::{
+    config::{
+        check,
+        DiskConf,
+        ResizeParms, //
+    },
+    netlink::request::Change,
+    resource::{
+        device::DeviceIndex,
+        NewUuidError, //
+    },
+    return_code::ReturnCode,
+    state::{
+        Change as StateChange,
+        ConnectionState,
+        DiskState,
+        Role,
+        State,
+        StateCode, //
+    }, //
+};
+
+use super::{
+    netlink::Target,
+    refused::{
+        check_disk_options,
+        not_supported,
+        refused,
+        warn_of_idle_options,
+        Outcome,
+        DONE, //
+    },
+    registry::Entry,
+    role_commands::request, //
+};
+use crate::{
+    disk::Device,
+    resource::Refused, //
+};
+
+/// The state of a volume.
+pub(super) fn state(entry: &Entry, index: DeviceIndex) -> State {
+    let state = entry.look(|engine| engine.device(index).map(|device| device.state()));
+    state.unwrap_or_default()
+}
+
+/// Whether the device has data that a command may work on (`ERR_NO_DISK`).
+pub(super) fn check_disk(entry: &Entry, index: DeviceIndex) -> Result<(), Refused> {
+    if state(entry, index).disk < DiskState::Inconsistent {
+        return Err(ReturnCode::NoDisk.into());
+    }
+    Ok(())
+}
+
+/// Whether the device can get a disk; asked before the options of one are looked at.
+pub(super) fn check_no_disk(target: &Target) -> Result<(), Refused> {
+    target.administer_device(|entry, device| {
+        if state(entry, device.index).disk > DiskState::Diskless {
+            return Err(ReturnCode::DiskConfigured.into());
+        }
+        Ok(())
+    })
+}
+
+/// `ATTACH`
+pub(super) fn attach(target: &Target, conf: DiskConf) -> Outcome {
+    target.administer_device(|entry, device| {
+        if state(entry, device.index).disk > DiskState::Diskless {
+            return Err(ReturnCode::DiskConfigured.into());
+        }
+        entry.look(|engine| check::attach(&conf, engine.connection().conf()))?;
+        check_disk_options(&conf)?;
+        warn_of_idle_options(device, &conf);
+        device.attach(conf)?;
+        entry.resource.settle();
+        DONE
+    })
+}
+
+/// `DETACH`
+pub(super) fn detach(target: &Target, force: bool) -> Outcome {
+    target.administer_device(|_, device| {
+        take_disk(device, force)?;
+        Ok(StateCode::Success.number())
+    })
+}
+
+/// Takes the disk from the device, if it has one. Sleeps until it is closed.
+pub(super) fn take_disk(device: &Device, force: bool) -> Result<(), StateCode> {
+    match device.detach(force) {
+        Err(code) if !code.is_success() => return Err(code),
+        _ => {}
+    }
+    device.resource.settle();
+    Ok(())
+}
+
+/// `CHG_DISK_OPTS`
+pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> Outcome {
+    target.administer_device(|entry, device| {
+        let index = device.index;
+        check_disk(entry, index)?;
+        let (old, blocks) = entry
+            .look(|engine| {
+                let disk = engine.device(index)?.disk()?;
+                Some((disk.conf.clone(), disk.layout.stripes().blocks()))
+            })
+            .ok_or(ReturnCode::NoDisk)?;
+        let mut new = change.apply_to(&old)?;
+        check_disk_options(&new)?;
+        new.al_extents = new.al_extents.min(check::al_extents_max(blocks));
+        if new.al_extents != old.al_extents {
+            return Err(not_supported(
+                ReturnCode::InvalidRequest,
+                "a change of al-extents while the disk is attached",
+            ));
+        }
+        warn_of_idle_options(device, &new);
+        device
+            .resource
+            .engine(|engine| engine.set_disk_options(index, new));
+        DONE
+    })
+}
+
+/// `RESIZE`: the conditions are those of 8.4, the resize itself is not there yet.
+pub(super) fn resize(target: &Target, change: &Change<'_, ResizeParms>) -> Outcome {
+    target.administer_device(|entry, device| {
+        let index = device.index;
+        check_disk(entry, index)?;
+        let stripes = entry.look(|engine| {
+            let disk = engine.device(index)?.disk()?;
+            Some(disk.layout.stripes())
+        });
+        let stripes = stripes.ok_or(ReturnCode::NoDisk)?;
+        let (count, size) = (stripes.count(), stripes.blocks_each().saturating_mul(4));
+        let present = ResizeParms {
+            al_stripes: count,
+            al_stripe_size: size,
+            ..ResizeParms::default()
+        };
+        let wanted = change.apply_to(&present)?;
+        let state = state(entry, index);
+        if state.connection > ConnectionState::Connected {
+            return Err(ReturnCode::ResizeResync.into());
+        }
+        if state.role == Role::Secondary && state.peer == Role::Secondary {
+            return Err(ReturnCode::NoPrimary.into());
+        }
+        let connected = state.connection == ConnectionState::Connected;
+        check::al_layout(&wanted, count, size, connected)?;
+        Err(not_supported(ReturnCode::InvalidRequest, "resize"))
+    })
+}
+
+/// `OUTDATE`
+pub(super) fn outdate(target: &Target) -> Outcome {
+    target.administer_device(|entry, device| {
+        let change = StateChange::none().disk(DiskState::Outdated);
+        request(entry, device, change)
+    })
+}
+
+/// `NEW_C_UUID`
+pub(super) fn new_current_uuid(target: &Target, clear_bitmap: bool) -> Outcome {
+    target.administer_device(|entry, device| {
+        let index = device.index;
+        check_disk(entry, index)?;
+        let result = device
+            .resource
+            .engine(|engine| engine.new_current_uuid_by_administrator(index, clear_bitmap));
+        match result {
+            Ok(()) => {
+                entry.resource.settle();
+                DONE
+            }
+            Err(NewUuidError::NoDisk) => Err(ReturnCode::NoDisk.into()),
+            Err(NewUuidError::Connected) => Err(refused(
+                ReturnCode::Connected,
+                &"only without a connection, or with --clear-bitmap before the first sync",
+            )),
+        }
+    })
+}

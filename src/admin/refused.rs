@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Why a command is not carried out. Here is all that this driver does not do (yet): it says so.
+
+use core::fmt::{
+    self,
+    Write, //
+};
+
+use drbd_core::{
+    config::{
+        DiskConf,
+        Fencing,
+        NetConf,
+        OnCongestion,
+        ReadBalancing,
+        Text, //
+    },
+    netlink::context::Refusal,
+    return_code::ReturnCode, //
+};
+use kernel::prelude::*;
+
+use super::log::{
+    self,
+    Level, //
+};
+use crate::{
+    disk::Device,
+    resource::Refused, //
+};
+
+/// How a command ended: a number of `enum drbd_ret_code` or `enum drbd_state_rv`, or why it was refused.
+pub(super) type Outcome = Result<i32, Refused>;
+
+/// A command was carried out.
+pub(super) const DONE: Outcome = Ok(ReturnCode::NoError.number());
+
+/// A refusal with words.
+pub(super) fn refused(code: ReturnCode, words: &dyn fmt::Display) -> Refused {
+    let mut refused = Refused::from(code);
+    // What does not fit is cut, which is no error.
+    let _ = write!(refused.text, "{words}");
+    refused
+}
+
+/// There is not enough memory.
+pub(super) fn no_memory(_: Error) -> Refused {
+    ReturnCode::NoMemory.into()
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        refused(refusal.code, &refusal.reason)
+    }
+}
+
+/// What this driver does not do.
+pub(super) fn not_supported(code: ReturnCode, what: &str) -> Refused {
+    refused(
+        code,
+        &format_args!("{what} is not supported by this driver yet"),
+    )
+}
+
+/// Whether this driver can do what the options of a connection promise.
+///
+/// `verify-alg` is taken: it only says how online verify would be done, and that is refused when it is asked for.
+pub(super) fn check_net_options(conf: &NetConf) -> Result<(), Refused> {
+    let is_empty = |text: &Text<63>| text.is_empty();
+    if !is_empty(&conf.csums_alg) {
+        return Err(not_supported(ReturnCode::CsumsAlg, "csums-alg"));
+    }
+    if !is_empty(&conf.integrity_alg) {
+        return Err(not_supported(
+            ReturnCode::IntegrityAlg,
+            "data-integrity-alg",
+        ));
+    }
+    if !is_empty(&conf.cram_hmac_alg) {
+        return Err(not_supported(ReturnCode::AuthAlg, "cram-hmac-alg"));
+    }
+    if conf.two_primaries {
+        return Err(not_supported(
+            ReturnCode::InvalidRequest,
+            "allow-two-primaries",
+        ));
+    }
+    if conf.on_congestion != OnCongestion::Block {
+        return Err(not_supported(
+            ReturnCode::InvalidRequest,
+            "on-congestion other than block",
+        ));
+    }
+    Ok(())
+}
+
+/// The same for the options of a disk.
+pub(super) fn check_disk_options(conf: &DiskConf) -> Result<(), Refused> {
+    if conf.fencing != Fencing::DontCare {
+        return Err(not_supported(
+            ReturnCode::InvalidRequest,
+            "fencing other than dont-care",
+        ));
+    }
+    if conf.resync_after != -1 {
+        return Err(not_supported(ReturnCode::ResyncAfter, "resync-after"));
+    }
+    if conf.disk_timeout != 0 {
+        return Err(not_supported(ReturnCode::InvalidRequest, "disk-timeout"));
+    }
+    Ok(())
+}
+
+/// Says which options of a disk, that only promise to be faster or gentler, do nothing.
+pub(super) fn warn_of_idle_options(device: &Device, conf: &DiskConf) {
+    let idle = [
+        (
+            conf.read_balancing != ReadBalancing::PreferLocal,
+            "read-balancing",
+        ),
+        (conf.rs_discard_granularity != 0, "rs-discard-granularity"),
+    ];
+    for (is_set, name) in idle {
+        if is_set {
+            log::device(
+                device,
+                Level::Warning,
+                format_args!("{name} has no effect in this driver yet"),
+            );
+        }
+    }
+}
