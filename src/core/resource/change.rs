@@ -356,7 +356,8 @@ impl Resource<'_> {
             let full = self
                 .device(index)
                 .and_then(|device| device.disk.as_ref())
-                .is_some_and(|disk| disk.metadata.task.is_some());
+                .and_then(|disk| disk.metadata.task)
+                .is_some_and(|(_, _, then)| then == AfterBitmap::SendBitmap);
             if !full {
                 self.queue_bitmap(index);
             }

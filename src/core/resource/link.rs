@@ -174,6 +174,7 @@ impl Resource<'_> {
             device.peer.uuids = None;
             device.resync = Resync::default();
             device.exchange = BitmapExchange::default();
+            device.sync_wanted = None;
             device.consider_resync = false;
             device.retry_waiting = true;
         }
@@ -182,7 +183,12 @@ impl Resource<'_> {
 
     /// Whether nothing is left of the link: no work for the peer is under way.
     pub fn link_is_drained(&self) -> bool {
+        let epochs = &self.connection.epochs;
         self.connection.phase == Phase::Down
+            // A flush that ends later would count for an epoch of the next link.
+            && (0..epochs.len())
+                .filter_map(|offset| epochs.get(offset))
+                .all(|epoch| epoch.flushing == 0)
             && self
                 .present()
                 .all(|(_, device)| device.peer_requests.is_empty())

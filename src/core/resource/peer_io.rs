@@ -351,6 +351,9 @@ impl<'m> Resource<'m> {
                 let command = negative_answer(peer_request.purpose);
                 self.acknowledge_peer_request(command, index, &peer_request);
                 self.release_peer_request(index, id);
+                if peer_request.purpose == Purpose::ResyncRead {
+                    self.resync_block_failed(index, peer_request.sector, peer_request.size);
+                }
             }
         }
     }

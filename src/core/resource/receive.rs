@@ -124,7 +124,7 @@ impl Resource<'_> {
             length: header.length,
         };
         let command = match Command::try_from(header.command) {
-            Ok(command) if command.accepted_on(socket) && self.is_expected(command) => command,
+            Ok(command) if self.is_expected(command, socket) => command,
             _ => {
                 self.log(None, unexpected);
                 return Err(ReceiveError::Unexpected);
@@ -153,13 +153,16 @@ impl Resource<'_> {
         })
     }
 
-    fn is_expected(&self, command: Command) -> bool {
+    fn is_expected(&self, command: Command, socket: Socket) -> bool {
         match self.connection.phase {
             Phase::Down => false,
-            Phase::Features => command == Command::ConnectionFeatures,
-            // Acknowledgements may overtake the data socket.
-            Phase::Protocol => command == Command::Protocol || command.socket() == Socket::Meta,
-            Phase::Open => command != Command::ConnectionFeatures,
+            Phase::Features => command == Command::ConnectionFeatures && socket == Socket::Data,
+            // What the peer says on the meta socket may overtake what it says on the data socket.
+            Phase::Protocol => {
+                command.accepted_on(socket)
+                    && (command == Command::Protocol || socket == Socket::Meta)
+            }
+            Phase::Open => command.accepted_on(socket),
         }
     }
 

@@ -37,12 +37,15 @@ impl Resource<'_> {
             return Err(ReceiveError::UnknownVolume);
         };
         match device.state.connection {
-            // Our own part is not done: all bits are being set, or our bitmap is not sent.
-            ConnectionState::StartingSyncT | ConnectionState::WFBitMapT => {
-                return Ok(Received::Wait)
-            }
             ConnectionState::WFSyncUUID | ConnectionState::Behind => {}
-            _ => return Ok(Received::Done),
+            _ if device.state.connection < ConnectionState::Connected
+                || device.state.disk < DiskState::Negotiating =>
+            {
+                return Ok(Received::Done)
+            }
+            // Our own part is not done: the peer's consent comes on the other socket, all bits are being set, or our
+            // bitmap is not sent.
+            _ => return Ok(Received::Wait),
         }
         let primary = device.state.role == Role::Primary;
         if let Some(mut uuids) = self.own_uuids(index) {
@@ -76,14 +79,9 @@ impl Resource<'_> {
             return;
         }
         device.sync_wanted = Some(side);
-        let helper = if side == ConnectionState::SyncTarget {
-            Helper::BeforeResyncTarget
-        } else {
-            Helper::BeforeResyncSource
-        };
         self.event(Event::CallHelperAndReport {
             device: index,
-            helper,
+            helper: helper_before(side),
         });
     }
 
@@ -92,10 +90,15 @@ impl Resource<'_> {
         let Some(device) = self.device_mut(index) else {
             return;
         };
-        let Some(side) = device.sync_wanted.take() else {
+        let Some(side) = device.sync_wanted else {
             return;
         };
-        if device.state.connection < ConnectionState::Connected
+        if helper != helper_before(side) {
+            // The word of one that was called for a connection that is gone.
+            return;
+        }
+        device.sync_wanted = None;
+        if !still_prepares(device.state.connection, side)
             || device.state.disk < DiskState::Negotiating
         {
             return;
@@ -486,6 +489,24 @@ impl Resource<'_> {
     /// A full resync that an administrator asks for without a peer: when it comes, all is different.
     pub(super) fn mark_everything(&mut self, index: DeviceIndex) {
         self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::Nothing);
+    }
+}
+
+fn helper_before(side: ConnectionState) -> Helper {
+    if side == ConnectionState::SyncTarget {
+        Helper::BeforeResyncTarget
+    } else {
+        Helper::BeforeResyncSource
+    }
+}
+
+/// Whether a resync may begin from this state: the handler took its time, and things may have changed.
+fn still_prepares(state: ConnectionState, side: ConnectionState) -> bool {
+    use ConnectionState as C;
+    if side == C::SyncTarget {
+        matches!(state, C::WFSyncUUID | C::Behind)
+    } else {
+        matches!(state, C::WFBitMapS | C::StartingSyncS | C::Ahead)
     }
 }
 
