@@ -349,6 +349,7 @@ impl Resource<'_> {
                 .disk(DiskState::UpToDate)
                 .peer_disk(DiskState::UpToDate);
             let _ = self.change(index, both, false);
+            self.tell_current_state(index);
         }
         Ok(())
     }

@@ -137,6 +137,14 @@ impl Resource<'_> {
             .disk(DiskState::UpToDate)
             .peer_disk(DiskState::UpToDate);
         let _ = self.change(index, up_to_date, false);
+        self.tell_current_state(index);
+    }
+
+    /// Tells the peer our state, should it have an older one of before the disks were declared equal on its way.
+    pub(super) fn tell_current_state(&mut self, index: DeviceIndex) {
+        if let Some(state) = self.device(index).map(|device| device.state) {
+            self.send_state(index, &state);
+        }
     }
 
     /// The source of a resync gives its target a UUID for the time of the resync.
