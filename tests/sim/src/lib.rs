@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The simulator: two nodes that run the very engine of `drbd.ko`, in a world that is decided by one number.
+
+pub mod admin;
+pub mod app;
+pub mod chaos;
+pub mod coverage;
+pub mod disk;
+pub mod link;
+pub mod metadata;
+pub mod node;
+pub mod receiver;
+pub mod rng;
+pub mod shell;
+pub mod world;

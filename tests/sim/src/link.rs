@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A connection between both nodes: two sockets, each a stream of bytes in both directions.
+//!
+//! Sectors travel as eight bytes each, the number that names their content; all else is what really goes over the wire.
+
+use std::collections::VecDeque;
+
+use crate::rng::Rng;
+
+/// Bytes of a sector in a simulated stream.
+pub const SECTOR_BYTES: usize = 8;
+
+pub const DATA: usize = 0;
+pub const META: usize = 1;
+
+/// One direction of a socket.
+#[derive(Default)]
+pub struct Pipe {
+    flight: VecDeque<(u64, Vec<u8>)>,
+    pub inbox: VecDeque<u8>,
+    last_arrival: u64,
+    in_flight: usize,
+}
+
+impl Pipe {
+    /// Bytes that the receiver has not taken.
+    pub fn unread(&self) -> usize {
+        self.in_flight + self.inbox.len()
+    }
+
+    /// When the next bytes arrive.
+    pub fn next_arrival(&self) -> Option<u64> {
+        self.flight.front().map(|(at, _)| *at)
+    }
+
+    pub fn send(&mut self, bytes: Vec<u8>, arrives: u64) {
+        self.last_arrival = self.last_arrival.max(arrives);
+        self.in_flight += bytes.len();
+        self.flight.push_back((self.last_arrival, bytes));
+    }
+
+    /// Moves what has arrived by `now` to the inbox.
+    pub fn arrive(&mut self, now: u64) {
+        while self.flight.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, bytes)) = self.flight.pop_front() {
+                self.in_flight -= bytes.len();
+                self.inbox.extend(bytes);
+            }
+        }
+    }
+
+    /// The stream breaks: of what is on its way, some still comes, up to any byte.
+    fn cut(&mut self, rng: &mut Rng) {
+        let keep = if self.in_flight == 0 {
+            0
+        } else {
+            rng.below(self.in_flight as u64 + 1) as usize
+        };
+        let mut rest: Vec<u8> = self.flight.drain(..).flat_map(|(_, bytes)| bytes).collect();
+        rest.truncate(keep);
+        self.in_flight = 0;
+        self.inbox.extend(rest);
+    }
+}
+
+/// Both sockets of a connection.
+pub struct Link {
+    pub id: u32,
+    /// By the node that sends, then by the socket.
+    pub pipes: [[Pipe; 2]; 2],
+    /// This node has shut its sockets, or is gone.
+    pub closed: [bool; 2],
+    /// This node's sockets are broken: reading ends when what came is read, writing fails.
+    pub broken: [bool; 2],
+}
+
+impl Link {
+    pub fn new(id: u32) -> Self {
+        Self {
+            id,
+            pipes: Default::default(),
+            closed: [false; 2],
+            broken: [false; 2],
+        }
+    }
+
+    pub fn cut(&mut self, rng: &mut Rng) {
+        for pipe in self.pipes.iter_mut().flatten() {
+            pipe.cut(rng);
+        }
+        self.broken = [true; 2];
+    }
+
+    /// Nothing more will come to `node`.
+    pub fn is_over(&self, node: usize, socket: usize) -> bool {
+        let pipe = &self.pipes[1 - node][socket];
+        pipe.next_arrival().is_none() && (self.broken[node] || self.closed[1 - node])
+    }
+}

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Two nodes, the network between them, and time.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use bumpalo::Bump;
+use drbd_core::config::disk::DiskConf;
+use drbd_core::config::net::NetConf;
+use drbd_core::resource::device::DeviceIndex;
+use drbd_core::resource::effect::Helper;
+use drbd_core::state::{ConnectionState, DiskState, Role, State};
+
+use crate::admin::{Admin, AdminResult};
+use crate::app::History;
+use crate::coverage::Coverage;
+use crate::disk::Disk;
+use crate::link::Link;
+use crate::metadata;
+use crate::node::{Life, Node, Receiver, Sizes};
+use crate::rng::Rng;
+
+/// Something that happens at a time. Where a boot is named, it happens only if the node did not reboot since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ev {
+    Effects(usize, u32),
+    Events(usize, u32),
+    SendData(usize, u32),
+    SendMeta(usize, u32),
+    Receive(usize, u32, usize),
+    Arrive(u32, usize, usize),
+    Sent(usize, u32),
+    Timer(usize, u32),
+    DiskDone(usize, u32, u64),
+    HelperDone(usize, u32, u8, bool),
+    Admin(usize, u32),
+    Dial(usize, u32),
+    LinkUp(usize, u32, u32),
+    Stall(usize, u32),
+    Reset(u32, usize),
+    Chaos,
+    Application(usize, u32),
+}
+
+/// How a world is made.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub volumes: usize,
+    pub device_sectors: u64,
+    pub internal: bool,
+    pub volatile: bool,
+    pub net: NetConf,
+    pub disk: DiskConf,
+    pub sizes: Sizes,
+    pub disk_latency: u64,
+    pub net_latency: u64,
+    pub socket_room: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            volumes: 1,
+            device_sectors: 4096,
+            internal: false,
+            volatile: true,
+            net: NetConf::default(),
+            disk: DiskConf::default(),
+            sizes: Sizes::default(),
+            disk_latency: 200,
+            net_latency: 200,
+            socket_room: 64 * 1024,
+        }
+    }
+}
+
+pub struct World<'a> {
+    pub arena: &'a Bump,
+    pub now: u64,
+    pub rng: Rng,
+    queue: BinaryHeap<Reverse<(u64, u64, Ev)>>,
+    order: u64,
+    pub nodes: Vec<Node<'a>>,
+    pub links: BTreeMap<u32, Link>,
+    next_link: u32,
+    /// A peer may send garbage: refusals are no failure.
+    pub garbage: bool,
+    /// Packets travel.
+    pub network: bool,
+    pub setup: Setup,
+    pub history: History,
+    pub coverage: Coverage,
+    /// What went wrong, first things first.
+    pub failures: Vec<String>,
+    /// Prints a line for each event.
+    pub loud: bool,
+    pub story: Vec<String>,
+    pub ended: Vec<(usize, Admin, AdminResult)>,
+    next_io: u64,
+    pub events: u64,
+}
+
+impl<'a> World<'a> {
+    pub fn new(arena: &'a Bump, seed: u64, setup: Setup) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut nodes = Vec::new();
+        for _ in 0..2 {
+            let disks = (0..setup.volumes)
+                .map(|_| {
+                    let mut disk = Disk::new(setup.device_sectors, setup.internal, setup.volatile);
+                    metadata::create(&mut disk, rng.next());
+                    disk
+                })
+                .collect();
+            nodes.push(Node {
+                disks,
+                life: None,
+                boot: 0,
+                net: setup.net.clone(),
+                disk_conf: setup.disk.clone(),
+                sizes: setup.sizes,
+                latency: setup.disk_latency,
+                faults: 0,
+            });
+        }
+        // Garbage of before: different on both, so that a sync has something to do.
+        for (number, node) in nodes.iter_mut().enumerate() {
+            for disk in &mut node.disks {
+                disk.scribble(|sector| (1 << 40) + ((number as u64) << 32) + sector);
+            }
+        }
+        let mut world = Self {
+            arena,
+            now: 1_000_000,
+            rng,
+            queue: BinaryHeap::new(),
+            order: 0,
+            nodes,
+            links: BTreeMap::new(),
+            next_link: 1,
+            garbage: false,
+            network: true,
+            history: History::new(setup.volumes),
+            setup,
+            coverage: Coverage::default(),
+            failures: Vec::new(),
+            loud: std::env::var_os("SIM_STORY").is_some(),
+            story: Vec::new(),
+            ended: Vec::new(),
+            next_io: 1,
+            events: 0,
+        };
+        for node in 0..2 {
+            world.boot(node);
+        }
+        world
+    }
+
+    pub fn tell(&mut self, node: usize, what: impl FnOnce() -> String) {
+        if self.loud {
+            let line = format!(
+                "{:>12.6} {} {}",
+                self.now as f64 / 1e6,
+                ["alice", "bob  ", "     "][node],
+                what()
+            );
+            println!("{line}");
+        }
+    }
+
+    pub fn fail(&mut self, what: String) {
+        if self.loud {
+            println!("FAILED at {:.6}: {what}", self.now as f64 / 1e6);
+        }
+        self.failures
+            .push(format!("at {:.6}: {what}", self.now as f64 / 1e6));
+    }
+
+    pub fn push(&mut self, at: u64, event: Ev) {
+        self.order += 1;
+        self.queue
+            .push(Reverse((at.max(self.now), self.order, event)));
+    }
+
+    pub fn new_io(&mut self) -> u64 {
+        self.next_io += 1;
+        self.next_io
+    }
+
+    /// Starts the machine. Nothing is configured yet.
+    pub fn boot(&mut self, node: usize) {
+        let words = self.rng.words();
+        let volumes = self.setup.volumes;
+        let life = Life::new(self.arena, volumes, &self.nodes[node].sizes, words);
+        self.nodes[node].boot += 1;
+        self.nodes[node].life = Some(life);
+        self.tell(node, || "boots".into());
+    }
+
+    /// `drbdadm up`
+    pub fn up(&mut self, node: usize) {
+        for volume in 0..self.setup.volumes {
+            self.admin(node, Admin::Attach(volume as u8));
+        }
+        self.admin(node, Admin::Connect);
+    }
+
+    pub fn engine_state(&self, node: usize, volume: usize) -> Option<State> {
+        let life = self.nodes[node].life.as_ref()?;
+        Some(life.engine.device(DeviceIndex(volume as u8))?.state())
+    }
+
+    pub fn new_link(&mut self) -> u32 {
+        let id = self.next_link;
+        self.next_link += 1;
+        self.links.insert(id, Link::new(id));
+        id
+    }
+
+    /// Does the next thing. False when nothing will ever happen any more.
+    pub fn step(&mut self) -> bool {
+        let Some(Reverse((at, _, event))) = self.queue.pop() else {
+            return false;
+        };
+        self.now = self.now.max(at);
+        self.events += 1;
+        self.happen(event);
+        true
+    }
+
+    pub fn next_at(&self) -> Option<u64> {
+        self.queue.peek().map(|Reverse((at, _, _))| *at)
+    }
+
+    /// Lets `micros` pass.
+    pub fn run(&mut self, micros: u64) {
+        let end = self.now + micros;
+        while self.next_at().is_some_and(|at| at <= end) && self.failures.is_empty() {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until something is so; false where it does not become so within `micros`.
+    pub fn run_until(&mut self, micros: u64, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + micros;
+        loop {
+            if done(self) {
+                return true;
+            }
+            if !self.failures.is_empty() || self.next_at().is_none_or(|at| at > end) {
+                self.now = end;
+                return done(self);
+            }
+            self.step();
+        }
+    }
+
+    fn lives(&self, node: usize, boot: u32) -> bool {
+        self.nodes[node].boot == boot && self.nodes[node].life.is_some()
+    }
+
+    fn happen(&mut self, event: Ev) {
+        match event {
+            Ev::Effects(node, boot) if self.lives(node, boot) => self.drain_effects(node),
+            Ev::Events(node, boot) if self.lives(node, boot) => self.drain_events(node),
+            Ev::SendData(node, boot) if self.lives(node, boot) => self.send_data(node),
+            Ev::SendMeta(node, boot) if self.lives(node, boot) => self.send_meta(node),
+            Ev::Receive(node, boot, socket) if self.lives(node, boot) => self.receive(node, socket),
+            Ev::Sent(node, boot) if self.lives(node, boot) => self.sent(node),
+            Ev::Timer(node, boot) if self.lives(node, boot) => self.timer(node),
+            Ev::DiskDone(node, boot, io) if self.lives(node, boot) => self.disk_done(node, io),
+            Ev::HelperDone(node, boot, volume, target) if self.lives(node, boot) => {
+                let helper = if target {
+                    Helper::BeforeResyncTarget
+                } else {
+                    Helper::BeforeResyncSource
+                };
+                let now = self.now / 1000;
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    life.engine
+                        .at(now)
+                        .helper_finished(DeviceIndex(volume), helper, 0);
+                }
+                self.settle(node);
+            }
+            Ev::Admin(node, boot) if self.lives(node, boot) => {
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    life.scheduled.operations = false;
+                }
+                self.admin_step(node);
+            }
+            Ev::Dial(node, boot) if self.lives(node, boot) => self.dial(node),
+            Ev::LinkUp(node, boot, link) if self.lives(node, boot) => self.link_up(node, link),
+            Ev::Stall(node, boot) if self.lives(node, boot) => self.stalled(node),
+            Ev::Arrive(link, from, socket) => self.arrive(link, from, socket),
+            Ev::Reset(link, node) => {
+                if let Some(link) = self.links.get_mut(&link) {
+                    link.broken[node] = true;
+                }
+                self.poke(node);
+            }
+            Ev::Application(node, boot) if self.lives(node, boot) => self.application(node),
+            Ev::Chaos => self.chaos(),
+            _ => {}
+        }
+    }
+
+    pub fn command_ended(&mut self, node: usize, command: Admin, result: AdminResult) {
+        self.chaos_command_ended(node, command, &result);
+        self.ended.push((node, command, result));
+    }
+
+    /// Gives a command and waits for its end.
+    pub fn command(&mut self, node: usize, command: Admin) -> AdminResult {
+        let before = self.ended.len();
+        self.admin(node, command);
+        let ended = |world: &Self| {
+            world.ended[before..]
+                .iter()
+                .any(|(on, what, _)| (*on, *what) == (node, command))
+        };
+        if !self.run_until(60_000_000, ended) {
+            return Err(format!("{command:?} does not end"));
+        }
+        let result = self.ended[before..]
+            .iter()
+            .find(|(on, what, _)| (*on, *what) == (node, command));
+        result.map_or(Err("lost".into()), |(_, _, result)| result.clone())
+    }
+
+    /// The machine stops dead.
+    pub fn crash(&mut self, node: usize) {
+        if self.nodes[node].life.is_none() {
+            return;
+        }
+        self.tell(node, || "crashes".into());
+        let lost = self.lose_power(node);
+        self.history_crash(node, lost);
+        let receiver = self.nodes[node].life.as_ref().map(|life| life.receiver);
+        self.nodes[node].life = None;
+        if let Some(Receiver::Up(link) | Receiver::Met(link)) = receiver {
+            // Its bytes that are on their way still come; after that, silence or a reset.
+            if self.rng.chance(50) {
+                let after = self.now + self.rng.range(100, 300_000);
+                self.push(after, Ev::Reset(link, 1 - node));
+            }
+        }
+    }
+
+    /// The cable is pulled, with all that was in it, and put back at once.
+    pub fn cut(&mut self) {
+        self.tell(2, || "the connection is cut".into());
+        let mut rng = self.rng.clone();
+        for link in self.links.values_mut() {
+            link.cut(&mut rng);
+        }
+        self.rng = rng;
+        for node in 0..2 {
+            self.poke(node);
+        }
+    }
+
+    pub fn set_network(&mut self, on: bool) {
+        if self.network == on {
+            return;
+        }
+        self.tell(2, || {
+            if on {
+                "the network is back"
+            } else {
+                "the network is gone"
+            }
+            .into()
+        });
+        self.network = on;
+        if on {
+            let links: Vec<u32> = self.links.keys().copied().collect();
+            for link in links {
+                for from in 0..2 {
+                    for socket in 0..2 {
+                        self.push(self.now, Ev::Arrive(link, from, socket));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Both disks in order, both nodes connected.
+    pub fn in_sync(&self) -> bool {
+        (0..2).all(|node| {
+            (0..self.setup.volumes).all(|volume| {
+                self.engine_state(node, volume).is_some_and(|state| {
+                    state.connection == ConnectionState::Connected
+                        && state.disk == DiskState::UpToDate
+                        && state.peer_disk == DiskState::UpToDate
+                })
+            })
+        })
+    }
+
+    /// Nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        let quiet = self.links.values().all(|link| {
+            link.closed.contains(&true)
+                || link.pipes.iter().flatten().all(|pipe| pipe.unread() == 0)
+        });
+        quiet
+            && self.nodes.iter().all(|node| {
+                node.life.as_ref().is_none_or(|life| {
+                    life.requests.is_empty()
+                        && life.backlog.is_empty()
+                        && life.disk_io.is_empty()
+                        && life.peer_pages.is_empty()
+                        && life.running.is_none()
+                        && life.sending.is_none()
+                        && !life.scheduled.data
+                        && !life.scheduled.meta
+                        && !life.engine.has_effects()
+                })
+            })
+    }
+
+    pub fn is_primary(&self, node: usize, volume: usize) -> bool {
+        self.engine_state(node, volume)
+            .is_some_and(|state| state.role == Role::Primary)
+    }
+}
