@@ -2,12 +2,13 @@
 """One guest or two with a DRBD driver each, a cable between them, and disks that the host can look at."""
 
 import os
+import time
 
-from guests import Lab
+from guests import Lab, TimeLimit
 
 from . import TREE, backing
 from .config import Resource, drbd_conf
-from .node import Node
+from .node import WAIT_SECONDS, Node
 from .scenario import Failed, expect
 
 DISK_SIZE = 64 << 20
@@ -146,6 +147,14 @@ class Cluster:
         for node in self.running():
             for volume in self.volumes():
                 node.wait(volume.minor, **wanted)
+
+    def wait_log(self, text, limit=WAIT_SECONDS):
+        """Waits until a node has logged this since the scenario started: often the one that notices tells it alone."""
+        deadline = time.monotonic() + limit
+        while not any(text in node.log() for node in self.nodes):
+            if time.monotonic() > deadline:
+                raise TimeLimit(f"waited {limit} s for {text!r} in a kernel log")
+            time.sleep(0.2)
 
     # Disks
 
