@@ -129,8 +129,7 @@ def sizes_are_agreed(c):
 @scenario()
 def striped_activity_log(c):
     """An activity log of four stripes of 64 KiB."""
-    c.resources = (Resource(),)
-    c.configure()
+    c.prepare()
     for node in c.nodes:
         node.run("drbdmeta --force 0 v08 /dev/vdb internal create-md --al-stripes 4 --al-stripe-size-kB 64")
         node.adm("up r0")
