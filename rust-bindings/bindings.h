@@ -5,6 +5,7 @@
  *
  * A macro that hides its value from bindgen, such as ((__force T)...), gets a constant here: DRBD_CONST_X becomes X.
  */
+#include <crypto/hash.h>
 #include <linux/proc_fs.h>
 #include <linux/types.h>
 #include <uapi/linux/tcp.h>

@@ -34,7 +34,10 @@ use super::{
         Outcome,
         DONE, //
     },
-    registry::Entry,
+    registry::{
+        self,
+        Entry, //
+    },
     role_commands::request, //
 };
 use crate::{
@@ -73,11 +76,24 @@ pub(super) fn attach(target: &Target, conf: DiskConf) -> Outcome {
             return Err(ReturnCode::DiskConfigured.into());
         }
         entry.look(|engine| check::attach(&conf, engine.connection().conf()))?;
+        check_resync_after(device.minor, conf.resync_after)?;
         check_disk_options(&conf)?;
         warn_of_idle_options(device, &conf);
         device.attach(conf)?;
         entry.resource.settle();
         DONE
+    })
+}
+
+/// Whether a device may wait for the resync of another one.
+fn check_resync_after(minor: u32, after: i32) -> Result<(), ReturnCode> {
+    check::resync_after(minor, after, |other| {
+        let found = registry::device(other)?;
+        let after = found.entry.look(|engine| {
+            let disk = engine.device(found.device.index)?.disk()?;
+            Some(disk.conf.resync_after)
+        });
+        u32::try_from(after?).ok()
     })
 }
 
@@ -111,6 +127,7 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
             })
             .ok_or(ReturnCode::NoDisk)?;
         let mut new = change.apply_to(&old)?;
+        check_resync_after(device.minor, new.resync_after)?;
         check_disk_options(&new)?;
         new.al_extents = new.al_extents.min(check::al_extents_max(blocks));
         if new.al_extents != old.al_extents {

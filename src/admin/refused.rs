@@ -19,7 +19,10 @@ use drbd_core::{
     netlink::context::Refusal,
     return_code::ReturnCode, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    str::CString, //
+};
 
 use super::log::{
     self,
@@ -27,6 +30,7 @@ use super::log::{
 };
 use crate::{
     disk::Device,
+    kernel_api::digest,
     resource::Refused, //
 };
 
@@ -68,6 +72,9 @@ pub(super) fn not_supported(code: ReturnCode, what: &str) -> Refused {
 /// `verify-alg` is taken: it only says how online verify would be done, and that is refused when it is asked for.
 pub(super) fn check_net_options(conf: &NetConf) -> Result<(), Refused> {
     let is_empty = |text: &Text<63>| text.is_empty();
+    if !is_empty(&conf.verify_alg) && !digest_exists(&conf.verify_alg) {
+        return Err(ReturnCode::VerifyAlg.into());
+    }
     if !is_empty(&conf.csums_alg) {
         return Err(not_supported(ReturnCode::CsumsAlg, "csums-alg"));
     }
@@ -93,6 +100,11 @@ pub(super) fn check_net_options(conf: &NetConf) -> Result<(), Refused> {
         ));
     }
     Ok(())
+}
+
+fn digest_exists(name: &Text<63>) -> bool {
+    let name = name.as_str().unwrap_or_default();
+    CString::try_from_fmt(fmt!("{name}")).is_ok_and(|name| digest::exists(&name))
 }
 
 /// The same for the options of a disk.

@@ -6,7 +6,8 @@ use drbd_core::{
     return_code::ReturnCode,
     state::{
         Change,
-        ConnectionState, //
+        ConnectionState,
+        DiskState, //
     }, //
 };
 
@@ -78,7 +79,21 @@ pub(super) fn resume(target: &Target) -> Outcome {
     })
 }
 
-/// `START_OV`
-pub(super) fn start_verify() -> Outcome {
-    Err(not_supported(ReturnCode::InvalidRequest, "online verify"))
+/// `START_OV`: the conditions are those of 8.4, verify itself is not there yet.
+pub(super) fn start_verify(target: &Target) -> Outcome {
+    target.administer_device(|entry, device| {
+        let algorithm = entry.look(|engine| {
+            let conf = engine.connection().conf();
+            conf.is_some_and(|conf| !conf.verify_alg.is_empty())
+        });
+        let state = state(entry, device.index);
+        let ready = state.connection == ConnectionState::Connected
+            && state.disk >= DiskState::Inconsistent
+            && state.peer_disk >= DiskState::Inconsistent;
+        if algorithm && ready {
+            return Err(not_supported(ReturnCode::InvalidRequest, "online verify"));
+        }
+        let verify = Change::none().connection(ConnectionState::VerifyS);
+        request(entry, device, verify)
+    })
 }

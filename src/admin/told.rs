@@ -24,7 +24,10 @@ use drbd_core::{
     }, //
 };
 
-use crate::kernel_api::socket_address::SocketAddress;
+use crate::kernel_api::{
+    module_reference::ModuleReference,
+    socket_address::SocketAddress, //
+};
 
 /// The addresses of both ends of a connection: ours, and that of the peer.
 pub(super) type Addresses = (SocketAddress, SocketAddress);
@@ -39,6 +42,8 @@ pub(super) struct Told {
     suspended_fencing: bool,
     /// The ends of the connection, from the moment that it is said to be there to that when it is said to be gone.
     addresses: Option<Addresses>,
+    /// While a volume or the connection is configured, the module stays.
+    in_use: Option<ModuleReference>,
 }
 
 /// What follows from a change of one volume.
@@ -66,6 +71,22 @@ impl Told {
             suspended_no_data: false,
             suspended_fencing: false,
             addresses: None,
+            in_use: None,
+        }
+    }
+
+    /// Keeps the module loaded while anything but names is configured.
+    fn hold_module(&mut self) {
+        let configured = self.addresses.is_some()
+            || self
+                .volumes
+                .iter()
+                .flatten()
+                .any(|volume| !volume.is_unconfigured());
+        if !configured {
+            self.in_use = None;
+        } else if self.in_use.is_none() {
+            self.in_use = ModuleReference::take();
         }
     }
 
@@ -77,6 +98,7 @@ impl Told {
     /// There is a connection now, or no more.
     pub(super) fn set_addresses(&mut self, addresses: Option<Addresses>) {
         self.addresses = addresses;
+        self.hold_module();
     }
 
     /// There is a volume now, or no more.
@@ -84,6 +106,7 @@ impl Told {
         if let Some(volume) = self.volumes.get_mut(usize::from(index.0)) {
             *volume = state;
         }
+        self.hold_module();
     }
 
     /// The state of a volume.
@@ -110,6 +133,7 @@ impl Told {
         self.suspended_no_data = new.suspended_no_data;
         self.suspended_fencing = new.suspended_fencing;
         self.connection = new.connection.min(ConnectionState::WFReportParams);
+        self.hold_module();
         let was_connected = old.connection != ConnectionState::StandAlone;
         let stand_alone = self
             .volumes
