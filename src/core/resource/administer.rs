@@ -253,13 +253,14 @@ impl Resource<'_> {
         }
     }
 
-    /// Whether an application has I/O under way on the device.
+    /// Whether an application has I/O under way on the device, or the peer has not confirmed that what was written is
+    /// on stable storage. A Primary stays one until then: two Secondaries take their disks for equal.
     pub fn has_application_io(&self, index: DeviceIndex) -> bool {
         self.device(index).is_some_and(|device| {
             device
                 .requests
                 .iter()
-                .any(|(_, request)| !request.completed)
+                .any(|(_, request)| !request.completed || request.logged)
         })
     }
 
