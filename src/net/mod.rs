@@ -3,6 +3,7 @@
 //! The link to the peer: two sockets and the threads that move bytes between them and the engine.
 
 pub(crate) mod establish;
+mod reader;
 pub(crate) mod receiver;
 pub(crate) mod sender;
 

@@ -11,7 +11,8 @@ use drbd_core::{
         Received, //
     },
     slab::Id,
-    state::ConnectionState, //
+    state::ConnectionState,
+    wire::MAX_PACKET_HEAD, //
 };
 use kernel::{
     prelude::*,
@@ -20,6 +21,7 @@ use kernel::{
 
 use super::{
     establish,
+    reader::Reader,
     sender,
     Link, //
 };
@@ -38,11 +40,15 @@ use crate::{
     resource::Resource, //
 };
 
-/// The longest fixed part, or payload that is read into memory of our own.
-const BUFFER: usize = 4096 + 512;
+/// What is read from the data socket at once: several small writes, the beginning of a large one.
+const DATA_BUFFER: usize = 32 << 10;
+/// What is read from the meta socket at once: a hundred acknowledgements.
+const META_BUFFER: usize = 4096;
 
 /// The receiver thread: one turn for each link.
 pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
+    // Memory may wait for this very link.
+    let _noio = NoIo::enter();
     loop {
         if resource.engine(|engine| engine.begin_connecting()) {
             match establish::establish(resource, stop) {
@@ -134,12 +140,11 @@ fn start_threads(resource: &Arc<Resource>, link: &Arc<Link>) -> Result<[Thread; 
 
 /// Reads the data socket until it ends; answers what the connection becomes by that.
 fn receive_all(resource: &Arc<Resource>, socket: &TcpSocket) -> ConnectionState {
-    let Ok(mut buffer) = KVec::from_elem(0u8, BUFFER, GFP_KERNEL) else {
+    let Ok(mut reader) = Reader::new(socket, DATA_BUFFER) else {
         return ConnectionState::NetworkFailure;
     };
-    let _noio = NoIo::enter();
     loop {
-        match receive_packet(resource, socket, &mut buffer) {
+        match receive_packet(resource, &mut reader) {
             Ok(()) => {}
             Err(Failure::Socket) => return ConnectionState::BrokenPipe,
             Err(Failure::Peer) => return ConnectionState::ProtocolError,
@@ -167,45 +172,48 @@ impl From<ReceiveError> for Failure {
     }
 }
 
-fn read(socket: &TcpSocket, buffer: &mut [u8]) -> Result {
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match socket.receive(rest, Patience::Endless, true)? {
-            0 => return Err(ECONNRESET),
-            count => filled += count,
-        }
-    }
-    Ok(())
+/// The fixed part of a packet, out of the way of the reader.
+struct Fixed {
+    bytes: [u8; MAX_PACKET_HEAD],
+    length: usize,
 }
 
-fn receive_packet(
-    resource: &Arc<Resource>,
-    socket: &TcpSocket,
-    buffer: &mut [u8],
-) -> Result<(), Failure> {
+impl Fixed {
+    fn take(reader: &mut Reader<'_>, length: usize) -> Result<Self, Failure> {
+        let mut bytes = [0; MAX_PACKET_HEAD];
+        let target = bytes.get_mut(..length).ok_or(Failure::Peer)?;
+        target.copy_from_slice(reader.wait(length)?);
+        reader.used(length);
+        Ok(Self { bytes, length })
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
+    }
+}
+
+fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(), Failure> {
     let size = resource.peek(|guarded| guarded.engine.header_size());
-    let header = buffer.get_mut(..size).ok_or(Failure::Peer)?;
-    read(socket, header)?;
-    let head = resource.engine(|engine| engine.data_head(header))?;
-    let (fixed, rest) = buffer
-        .split_at_mut_checked(head.fixed)
-        .ok_or(Failure::Peer)?;
-    read(socket, fixed)?;
-    match receive_when_there_is_room(resource, head, fixed)? {
+    let header = reader.wait(size)?;
+    let head = resource.peek(|guarded| guarded.engine.data_head(header))?;
+    reader.used(size);
+    let fixed = Fixed::take(reader, head.fixed)?;
+    match receive_when_there_is_room(resource, head, fixed.get())? {
         Received::Done | Received::Wait => Ok(()),
-        Received::Skip => skip(socket, rest, head.payload as usize),
-        Received::PeerPayload {
-            device,
-            peer_request,
-            size,
-        } => receive_peer_payload(resource, socket, device, peer_request, size as usize),
-        Received::ReadReply {
-            device, request, ..
-        } => receive_read_reply(resource, socket, device, request),
+        Received::Skip => Ok(reader.skip(head.payload as usize)?),
+        Received::PeerPayload { device, peer_request, size } => {
+            receive_peer_payload(resource, reader, device, peer_request, size as usize)
+        }
+        Received::ReadReply { device, request, .. } => {
+            receive_read_reply(resource, reader, device, request)
+        }
         Received::BitmapBytes { device } => {
-            let payload = rest.get_mut(..head.payload as usize).ok_or(Failure::Peer)?;
-            read(socket, payload)?;
-            resource.engine(|engine| engine.receive_bitmap_bytes(device, head, fixed, payload))?;
+            let length = head.payload as usize;
+            let payload = reader.wait(length)?;
+            resource.engine(|engine| {
+                engine.receive_bitmap_bytes(device, head, fixed.get(), payload)
+            })?;
+            reader.used(length);
             Ok(())
         }
     }
@@ -219,7 +227,8 @@ fn receive_when_there_is_room(
 ) -> Result<Received, Failure> {
     let mut result = resource.engine(|engine| engine.receive(head, fixed));
     while result == Ok(Received::Wait) {
-        resource.room.wait_event_timeout(1000, || {
+        // Looks again after a while in any case: nobody promises to wake for everything that it may wait for.
+        let _ = resource.room.wait_event_timeout(1000, || {
             result = resource.engine(|engine| engine.receive(head, fixed));
             result != Ok(Received::Wait)
         });
@@ -227,25 +236,17 @@ fn receive_when_there_is_room(
     Ok(result?)
 }
 
-fn skip(socket: &TcpSocket, buffer: &mut [u8], mut left: usize) -> Result<(), Failure> {
-    while left > 0 {
-        let length = left.min(buffer.len());
-        let part = buffer.get_mut(..length).ok_or(Failure::Peer)?;
-        read(socket, part)?;
-        left -= length;
-    }
-    Ok(())
-}
-
 fn receive_peer_payload(
     resource: &Arc<Resource>,
-    socket: &TcpSocket,
+    reader: &mut Reader<'_>,
     device: DeviceIndex,
     id: Id,
     size: usize,
 ) -> Result<(), Failure> {
-    let received = read_pages(resource, socket, size);
-    let failed = received.is_err();
+    let received = resource.received.alloc(size).and_then(|mut pages| {
+        reader.read_pages(&mut pages.vecs_mut())?;
+        Ok(pages)
+    });
     match received {
         Ok(pages) => {
             let old = resource.guarded(|guarded| {
@@ -254,39 +255,18 @@ fn receive_peer_payload(
                 old
             });
             drop(old);
+            Ok(())
         }
         Err(_) => {
             resource.engine(|engine| engine.peer_payload_received(device, id, false));
+            Err(Failure::Socket)
         }
     }
-    if failed {
-        Err(Failure::Socket)
-    } else {
-        Ok(())
-    }
-}
-
-fn read_pages(
-    resource: &Arc<Resource>,
-    socket: &TcpSocket,
-    size: usize,
-) -> Result<crate::kernel_api::pages::PageBio<crate::disk::io::PageIo>> {
-    let mut pages = resource.received.alloc(size)?;
-    let mut vecs = pages.vecs_mut();
-    let mut filled = 0;
-    while filled < size {
-        let mut rest = vecs.reborrow().range(filled, size - filled);
-        match socket.receive_pages(&mut rest, Patience::Endless, true)? {
-            0 => return Err(ECONNRESET),
-            count => filled += count,
-        }
-    }
-    Ok(pages)
 }
 
 fn receive_read_reply(
     resource: &Arc<Resource>,
-    socket: &TcpSocket,
+    reader: &mut Reader<'_>,
     device: DeviceIndex,
     id: Id,
 ) -> Result<(), Failure> {
@@ -294,17 +274,7 @@ fn receive_read_reply(
     let Some(mut waiting) = waiting else {
         return Err(Failure::Peer);
     };
-    let mut vecs = waiting.bio.vecs_mut();
-    let size = vecs.len();
-    let mut filled = 0;
-    let mut result = Ok(());
-    while filled < size && result.is_ok() {
-        let mut rest = vecs.reborrow().range(filled, size - filled);
-        match socket.receive_pages(&mut rest, Patience::Endless, true) {
-            Ok(0) | Err(_) => result = Err(Failure::Socket),
-            Ok(count) => filled += count,
-        }
-    }
+    let result = reader.read_pages(&mut waiting.bio.vecs_mut());
     let success = result.is_ok();
     let old = resource.guarded(|guarded| {
         let old = guarded.keep_bio(device, id, waiting);
@@ -312,18 +282,21 @@ fn receive_read_reply(
         old
     });
     drop(old);
-    result
+    Ok(result?)
 }
 
 /// Reads the meta socket until it ends.
 fn receive_acks(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
+    let _noio = NoIo::enter();
     let Link::Open { meta, .. } = &**link else {
         return;
     };
-    let mut buffer = [0; 256];
-    let _noio = NoIo::enter();
+    let Ok(mut reader) = Reader::new(meta, META_BUFFER) else {
+        return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
+    };
     while !stop.should_stop() {
-        let state = match receive_ack(resource, meta, &mut buffer) {
+        let result = reader.fill().map_err(Failure::from);
+        let state = match result.and_then(|()| take_acks(resource, &mut reader)) {
             Ok(()) => continue,
             Err(Failure::Socket) => ConnectionState::NetworkFailure,
             Err(Failure::Peer) => ConnectionState::ProtocolError,
@@ -332,22 +305,22 @@ fn receive_acks(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
     }
 }
 
-fn receive_ack(
-    resource: &Arc<Resource>,
-    socket: &TcpSocket,
-    buffer: &mut [u8],
-) -> Result<(), Failure> {
-    // The first words go over the data socket; their size is settled before the peer acknowledges anything.
-    let mut first = [0; 1];
-    read(socket, &mut first)?;
-    let size = resource.peek(|guarded| guarded.engine.header_size());
-    let header = buffer.get_mut(..size).ok_or(Failure::Peer)?;
-    let (start, rest) = header.split_first_mut().ok_or(Failure::Peer)?;
-    [*start] = first;
-    read(socket, rest)?;
-    let head = resource.engine(|engine| engine.meta_head(header))?;
-    let fixed = buffer.get_mut(..head.fixed).ok_or(Failure::Peer)?;
-    read(socket, fixed)?;
-    resource.engine(|engine| engine.receive_meta(head, fixed))?;
+/// Gives all whole packets that were read to the engine, under one lock.
+fn take_acks(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(), Failure> {
+    let used = resource.engine(|engine| {
+        let mut rest = reader.waiting();
+        let whole = rest.len();
+        // The first words go over the data socket: the size of a header is settled before anything comes here.
+        while let Some((header, behind)) = rest.split_at_checked(engine.header_size()) {
+            let head = engine.meta_head(header)?;
+            let Some((fixed, behind)) = behind.split_at_checked(head.fixed) else {
+                break;
+            };
+            engine.receive_meta(head, fixed)?;
+            rest = behind;
+        }
+        Ok::<usize, ReceiveError>(whole - rest.len())
+    })?;
+    reader.used(used);
     Ok(())
 }

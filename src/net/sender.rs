@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The threads that send.
+//!
+//! Many small packets go into one call: heads and small payloads are copied behind each other. Larger payloads are lent to
+//! the network, or copied by it, page by page.
 
-use drbd_core::resource::{
-    device::DeviceIndex,
-    Outgoing,
-    Payload,
-    SEND_BUFFER, //
+use drbd_core::{
+    resource::{
+        device::DeviceIndex,
+        Payload,
+        SEND_BUFFER, //
+    },
+    slab::Id,
+    state::ConnectionState, //
 };
-use drbd_core::slab::Id;
-use drbd_core::state::ConnectionState;
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -17,30 +21,74 @@ use kernel::{
 
 use super::Link;
 use crate::{
+    disk::io::PageIo,
     kernel_api::{
+        bio::BioPin,
         bio_vecs::BioVecs,
         kthread::StopFlag,
         noio::NoIo,
+        pages::PageBio,
         socket::{
             SendOptions,
             TcpSocket, //
         }, //
     },
-    resource::Resource, //
+    resource::{
+        Guarded,
+        Resource, //
+    }, //
 };
+
+/// A payload up to this many bytes is copied into the batch.
+const SMALL: u32 = 16 << 10;
+/// Bytes of a batch.
+const BATCH: usize = 64 << 10;
+/// Payloads in a batch.
+const PAYLOADS: usize = 32;
+
+/// Where the bytes of a payload are, and what keeps them there.
+enum Source {
+    Bio(BioPin),
+    Pages(PageBio<PageIo>),
+}
+
+impl Source {
+    fn vecs(&self) -> BioVecs<'_> {
+        match self {
+            Self::Bio(pin) => pin.vecs(),
+            Self::Pages(pages) => pages.vecs(),
+        }
+    }
+}
+
+/// A payload of the batch.
+struct Part {
+    payload: Payload,
+    source: Source,
+    /// Where in the batch its bytes go; `None` for one that is sent from its pages, after all else.
+    place: Option<usize>,
+}
+
+/// Packets that are sent together.
+struct Batch {
+    buffer: KVec<u8>,
+    filled: usize,
+    parts: KVec<Part>,
+}
 
 /// Sends what the engine has for the data socket.
 pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
+    let _noio = NoIo::enter();
     let Link::Open { data, .. } = &**link else {
         return;
     };
-    let Ok(mut buffer) = KVec::from_elem(0u8, SEND_BUFFER, GFP_KERNEL) else {
+    let Ok(mut batch) = Batch::new() else {
         return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
     };
-    let _noio = NoIo::enter();
     while resource.data_work.wait(stop) {
-        while let Some(outgoing) = next(resource, &mut buffer) {
-            let result = send(resource, data, &buffer, outgoing);
+        while resource.guarded(|guarded| batch.collect(guarded)) {
+            let result = batch.copy_payloads().and_then(|()| batch.send(resource, data));
+            batch.sent(resource, result.is_ok());
             if result.is_err() {
                 resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
                 return;
@@ -49,63 +97,114 @@ pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
     }
 }
 
-fn next(resource: &Arc<Resource>, buffer: &mut [u8]) -> Option<Outgoing> {
-    resource.engine(|engine| engine.next_data_packet(buffer))
+impl Batch {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            buffer: KVec::from_elem(0, BATCH, GFP_KERNEL)?,
+            filled: 0,
+            parts: KVec::with_capacity(PAYLOADS, GFP_KERNEL)?,
+        })
+    }
+
+    /// Takes packets from the engine until the batch is full, or nothing is left; false where there was nothing.
+    fn collect(&mut self, guarded: &mut Guarded) -> bool {
+        self.filled = 0;
+        while self.filled + SEND_BUFFER + SMALL as usize <= BATCH && self.parts.len() < PAYLOADS {
+            let Some(rest) = self.buffer.get_mut(self.filled..) else {
+                break;
+            };
+            let Some(outgoing) = guarded.engine.next_data_packet(rest) else {
+                break;
+            };
+            self.filled += outgoing.head;
+            let (size, source) = match outgoing.payload {
+                Payload::None => continue,
+                Payload::Request { device, request, size, .. } => {
+                    (size, bio_of(guarded, device, request))
+                }
+                Payload::PeerRequest { device, peer_request, size } => (
+                    size,
+                    guarded.take_pages(device, peer_request).map(Source::Pages),
+                ),
+            };
+            let Some(source) = source else {
+                // Nothing to send where the peer expects bytes: the connection ends.
+                tell_engine(guarded, outgoing.payload, false);
+                guarded.engine.link_failed(ConnectionState::ProtocolError);
+                return false;
+            };
+            let small = size <= SMALL;
+            let place = small.then_some(self.filled);
+            if small {
+                self.filled += size as usize;
+            }
+            let part = Part { payload: outgoing.payload, source, place };
+            // There is room for `PAYLOADS` of them.
+            if let Err(error) = self.parts.push_within_capacity(part) {
+                let _ = error;
+                return false;
+            }
+            if !small {
+                break;
+            }
+        }
+        self.filled > 0
+    }
+
+    fn copy_payloads(&mut self) -> Result {
+        for part in self.parts.iter() {
+            let Some(place) = part.place else {
+                continue;
+            };
+            let vecs = part.source.vecs();
+            let target = self.buffer.get_mut(place..place + vecs.len()).ok_or(EINVAL)?;
+            vecs.copy_out(0, target)?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, resource: &Arc<Resource>, socket: &TcpSocket) -> Result {
+        let large = self.parts.last().filter(|part| part.place.is_none());
+        let bytes = self.buffer.get(..self.filled).ok_or(EINVAL)?;
+        send_bytes(resource, socket, bytes, large.is_some())?;
+        let Some(part) = large else {
+            return Ok(());
+        };
+        let lend = match part.payload {
+            Payload::Request { stays, .. } => stays,
+            _ => true,
+        };
+        send_pages(resource, socket, part.source.vecs(), lend)
+    }
+
+    /// Tells the engine what became of the payloads, and lets go of them.
+    fn sent(&mut self, resource: &Arc<Resource>, success: bool) {
+        if !self.parts.is_empty() {
+            resource.guarded(|guarded| {
+                for part in self.parts.iter() {
+                    tell_engine(guarded, part.payload, success);
+                }
+            });
+        }
+        self.parts.clear();
+    }
 }
 
-/// Sends a packet, and tells the engine about its payload whether that worked or not.
-fn send(resource: &Arc<Resource>, socket: &TcpSocket, buffer: &[u8], outgoing: Outgoing) -> Result {
-    let head = buffer.get(..outgoing.head).ok_or(EINVAL)?;
-    let follows = outgoing.payload != Payload::None;
-    let mut result = send_bytes(resource, socket, head, follows);
-    match outgoing.payload {
+fn bio_of(guarded: &mut Guarded, device: DeviceIndex, request: Id) -> Option<Source> {
+    let waiting = guarded.bio(device, request)?;
+    Some(Source::Bio(waiting.bio.pin()))
+}
+
+fn tell_engine(guarded: &mut Guarded, payload: Payload, success: bool) {
+    match payload {
         Payload::None => {}
-        Payload::Request {
-            device,
-            request,
-            stays,
-            ..
-        } => {
-            if result.is_ok() {
-                result = send_bio(resource, socket, device, request, stays);
-            }
-            let success = result.is_ok();
-            resource.engine(|engine| engine.request_sent(device, request, success));
+        Payload::Request { device, request, .. } => {
+            guarded.engine.request_sent(device, request, success);
         }
-        Payload::PeerRequest {
-            device,
-            peer_request,
-            ..
-        } => {
-            let pages = resource.peek(|guarded| guarded.take_pages(device, peer_request));
-            if result.is_ok() {
-                result = match pages.as_ref() {
-                    Some(pages) => send_pages(resource, socket, pages.vecs(), true),
-                    None => Err(EIO),
-                };
-            }
-            drop(pages);
-            let success = result.is_ok();
-            resource.engine(|engine| engine.reply_sent(device, peer_request, success));
+        Payload::PeerRequest { device, peer_request, .. } => {
+            guarded.engine.reply_sent(device, peer_request, success);
         }
     }
-    result
-}
-
-fn send_bio(
-    resource: &Arc<Resource>,
-    socket: &TcpSocket,
-    device: DeviceIndex,
-    request: Id,
-    lend: bool,
-) -> Result {
-    let pin = resource.peek(|guarded| {
-        guarded
-            .bio(device, request)
-            .map(|waiting| waiting.bio.pin())
-    });
-    let pin = pin.ok_or(EIO)?;
-    send_pages(resource, socket, pin.vecs(), lend)
 }
 
 fn send_pages(
@@ -116,32 +215,32 @@ fn send_pages(
 ) -> Result {
     let mut sent = 0;
     while sent < vecs.len() {
-        let options = SendOptions {
-            lend,
-            ..SendOptions::default()
-        };
+        let options = SendOptions { lend, ..SendOptions::default() };
         match socket.send_pages(vecs.from(sent), options) {
             Ok(count) => sent += count,
             Err(EAGAIN) => stalled(resource)?,
             Err(error) => return Err(error),
         }
-        resource.peek(|guarded| guarded.engine.send_goes_on());
     }
     Ok(())
 }
 
 fn send_bytes(resource: &Arc<Resource>, socket: &TcpSocket, bytes: &[u8], more: bool) -> Result {
     let mut sent = 0;
+    let mut was_stalled = false;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-        let options = SendOptions {
-            more,
-            ..SendOptions::default()
-        };
+        let options = SendOptions { more, ..SendOptions::default() };
         match socket.send(rest, options) {
             Ok(count) => sent += count,
-            Err(EAGAIN) => stalled(resource)?,
+            Err(EAGAIN) => {
+                was_stalled = true;
+                stalled(resource)?;
+            }
             Err(error) => return Err(error),
         }
+    }
+    if was_stalled {
+        resource.peek(|guarded| guarded.engine.send_goes_on());
     }
     Ok(())
 }
@@ -157,13 +256,13 @@ fn stalled(resource: &Arc<Resource>) -> Result {
 
 /// Sends what the engine has for the meta socket.
 pub(crate) fn run_meta(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
+    let _noio = NoIo::enter();
     let Link::Open { meta, .. } = &**link else {
         return;
     };
     let Ok(mut buffer) = KVec::from_elem(0u8, SEND_BUFFER, GFP_KERNEL) else {
         return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
     };
-    let _noio = NoIo::enter();
     while resource.meta_work.wait(stop) {
         while let Some(count) = resource.engine(|engine| engine.next_meta_packets(&mut buffer)) {
             let bytes = buffer.get(..count).unwrap_or(&[]);

@@ -296,21 +296,27 @@ impl Resource {
 
     /// The same with the tables of tokens.
     pub(crate) fn guarded<R>(self: &Arc<Self>, f: impl FnOnce(&mut Guarded) -> R) -> R {
-        let result = {
-            let mut guarded = self.guarded.lock();
-            let guarded = &mut *guarded;
-            guarded.engine.at(now());
-            if guarded.engine.wants_random() {
-                guarded.engine.supply_random([
+        let (result, wishes) = {
+            let mut guarded = self.lock_now();
+            let engine = &mut guarded.engine;
+            if engine.wants_random() {
+                engine.supply_random([
                     random::random_u64(),
                     random::random_u64(),
                     random::random_u64(),
                     random::random_u64(),
                 ]);
             }
-            f(guarded)
+            let result = f(&mut guarded);
+            let engine = &mut guarded.engine;
+            // Most calls leave nothing to be carried out: they take the lock once.
+            let idle = !engine.has_effects() && !engine.has_completions();
+            (result, idle.then(|| engine.take_wishes()))
         };
-        effects::drain(self);
+        match wishes {
+            Some(wishes) => self.grant(wishes),
+            None => effects::drain(self),
+        }
         result
     }
 

@@ -271,14 +271,9 @@ impl Resource<'_> {
             && new.disk >= DiskState::UpToDate
             && self.bitmap_uuid(index) == Some(0)
         {
-            if new.is_suspended() {
-                if let Some(device) = self.device_mut(index) {
-                    device.new_current_uuid_wanted = true;
-                }
-            } else {
-                self.new_current_uuid(index);
-                self.send_data(DataItem::Uuids(index));
-            }
+            // Also while I/O is suspended: requests that were under way may have changed the data already.
+            self.new_current_uuid(index);
+            self.send_data(DataItem::Uuids(index));
         }
         if new.peer_disk < DiskState::Inconsistent && new.disk >= DiskState::Inconsistent {
             if old.peer != Role::Primary

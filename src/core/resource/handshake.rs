@@ -135,6 +135,11 @@ impl Resource<'_> {
                 "data-integrity-alg is not supported yet",
             ));
         }
+        if protocol.two_primaries != 0 {
+            return Err(ReceiveError::Malformed(
+                "allow-two-primaries is not supported yet",
+            ));
+        }
         let Some(conf) = self.connection.conf.as_mut() else {
             return Err(ReceiveError::GoingDown);
         };
@@ -150,7 +155,6 @@ impl Resource<'_> {
         conf.after_sb_0p = zero;
         conf.after_sb_1p = one;
         conf.after_sb_2p = two;
-        conf.two_primaries = protocol.two_primaries != 0;
         Ok(Received::Done)
     }
 

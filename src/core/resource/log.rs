@@ -131,6 +131,13 @@ pub enum LogMessage {
         /// Sectors in use.
         current: u64,
     },
+    /// The peer wants another size while both disks are in use.
+    OnlineResize {
+        /// Sectors that it wants.
+        new: u64,
+        /// Sectors in use.
+        current: u64,
+    },
     /// The device got another size.
     SizeChanged {
         /// Sectors.
@@ -189,6 +196,7 @@ impl LogMessage {
             | Self::StateChangeFailed(_)
             | Self::HandshakeRefused(_)
             | Self::PeerDiskTooSmall { .. }
+            | Self::OnlineResize { .. }
             | Self::WrongDataGeneration(_)
             | Self::LocalIoError { .. }
             | Self::NoDataAccess { .. }
@@ -266,6 +274,10 @@ impl fmt::Display for LogMessage {
             Self::PeerDiskTooSmall { new, current } => write!(
                 f,
                 "The peer's disk size is too small! ({new} < {current} sectors)"
+            ),
+            Self::OnlineResize { new, current } => write!(
+                f,
+                "The peer resizes the device ({current} to {new} sectors), which is not supported yet: disconnecting"
             ),
             Self::SizeChanged { sectors } => write!(
                 f,

@@ -254,6 +254,11 @@ impl<'m> Resource<'m> {
         self.events.pop()
     }
 
+    /// Whether [`next_completion`](Self::next_completion) has something.
+    pub fn has_completions(&self) -> bool {
+        !self.completions.is_empty()
+    }
+
     /// Whether [`next_event`](Self::next_event) has something.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()

@@ -477,13 +477,17 @@ impl Resource<'_> {
 
     /// New storage at the end of both disks is made equal.
     pub(super) fn resync_after_growth(&mut self, index: DeviceIndex) {
-        let role = self.device(index).map(|device| device.state.role);
-        let side = if role == Some(Role::Primary) {
-            ConnectionState::SyncSource
-        } else {
-            ConnectionState::WFSyncUUID
+        let resolves = self.connection.resolve_conflicts;
+        let Some(state) = self.device(index).map(|device| device.state) else {
+            return;
         };
-        let _ = self.change(index, Change::none().connection(side), false);
+        let is_source = if state.role == state.peer { resolves } else { state.role == Role::Primary };
+        if is_source {
+            self.prepare_resync(index, ConnectionState::SyncSource);
+        } else {
+            let wanted = Change::none().connection(ConnectionState::WFSyncUUID);
+            let _ = self.change(index, wanted, false);
+        }
     }
 
     /// A full resync that an administrator asks for without a peer: when it comes, all is different.

@@ -66,6 +66,9 @@ impl Resource<'_> {
         }
         // Each turn takes an item off the queue, or sends.
         while let Some(item) = self.connection.data_queue.front().copied() {
+            if self.waits_for_superblock(&item) {
+                return None;
+            }
             if let Some(outgoing) = self.barrier_before(&item, buffer) {
                 return Some(outgoing);
             }
@@ -91,6 +94,17 @@ impl Resource<'_> {
         }
         self.barrier_when_idle(buffer)
             .or_else(|| self.next_resync_request(buffer))
+    }
+
+    /// What a peer hears of our UUIDs is on our disk: it may write them to its own, and if we forgot them in a crash, both
+    /// would take each other for strangers. Nothing overtakes them. A superblock that is written wakes the sender.
+    fn waits_for_superblock(&self, item: &DataItem) -> bool {
+        let (DataItem::Uuids(index) | DataItem::SyncUuid(index, _)) = *item else {
+            return false;
+        };
+        self.device(index)
+            .and_then(|device| device.disk.as_ref())
+            .is_some_and(|disk| !disk.failed && disk.metadata.superblock_pending())
     }
 
     /// Requests that waited for room in a queue get another chance.

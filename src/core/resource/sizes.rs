@@ -148,7 +148,20 @@ impl Resource<'_> {
             self.log(index, LogMessage::PeerDiskTooSmall { new, current });
             return false;
         }
+        let online = state.connection >= ConnectionState::Connected
+            && state.peer_disk >= DiskState::Inconsistent
+            && state.disk >= DiskState::Inconsistent;
+        if online && new != current {
+            // The resync of what is new, or the end of what is cut off, would need more than this.
+            self.log(index, LogMessage::OnlineResize { new, current });
+            return false;
+        }
         disk.conf.disk_size = wanted;
+        if new > current && current != 0 && state.connection >= ConnectionState::Connected {
+            if let Some(device) = self.device_mut(index) {
+                device.resync_after_negotiation = true;
+            }
+        }
         self.set_size(index, new)
     }
 

@@ -332,7 +332,6 @@ impl Resource<'_> {
         if holds_extents {
             self.release_extents(index, io.sector, io.sectors());
         }
-        self.wishes.operations = true;
     }
 }
 
