@@ -29,7 +29,6 @@ use super::{
     refused::{
         check_disk_options,
         not_supported,
-        refused,
         warn_of_idle_options,
         Outcome,
         DONE, //
@@ -38,7 +37,10 @@ use super::{
         self,
         Entry, //
     },
-    role_commands::request, //
+    role_commands::{
+        refuse,
+        request, //
+    }, //
 };
 use crate::{
     disk::Device,
@@ -99,9 +101,12 @@ fn check_resync_after(minor: u32, after: i32) -> Result<(), ReturnCode> {
 
 /// `DETACH`
 pub(super) fn detach(target: &Target, force: bool) -> Outcome {
-    target.administer_device(|_, device| {
-        take_disk(device, force)?;
-        Ok(StateCode::Success.number())
+    target.administer_device(|entry, device| match take_disk(device, force) {
+        Ok(()) => Ok(StateCode::Success.number()),
+        Err(code) => {
+            let wanted = StateChange::none().disk(DiskState::Failed);
+            refuse(entry, device, code, wanted)
+        }
     })
 }
 
@@ -196,10 +201,7 @@ pub(super) fn new_current_uuid(target: &Target, clear_bitmap: bool) -> Outcome {
                 DONE
             }
             Err(NewUuidError::NoDisk) => Err(ReturnCode::NoDisk.into()),
-            Err(NewUuidError::Connected) => Err(refused(
-                ReturnCode::Connected,
-                &"only without a connection, or with --clear-bitmap before the first sync",
-            )),
+            Err(NewUuidError::Connected) => Err(ReturnCode::Connected.into()),
         }
     })
 }

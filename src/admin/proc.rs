@@ -78,7 +78,8 @@ fn minor_status(found: &DeviceEntry) -> Option<MinorStatus> {
         pending: status.pending,
         unacknowledged: status.unacknowledged,
         application_requests: status.application,
-        epochs: status.epochs,
+        // The one that a next write of the peer would be part of is there always.
+        epochs: status.epochs.max(1),
         write_ordering: status.write_ordering,
         bits_out_of_sync: status.out_of_sync,
         progress: status.sync.as_ref().map(progress),

@@ -87,7 +87,11 @@ fn check_cpu_mask(options: &ResourceOptions) -> Result<(), Refused> {
     let wrong = |_| refused(ReturnCode::InvalidRequest, &"cpu-mask cannot be read");
     let mask = CString::try_from_fmt(fmt!("{}", options.cpu_mask.as_str().unwrap_or("?")))
         .map_err(no_memory)?;
-    parse_cpu_mask(&mask).map_err(wrong)?;
+    match parse_cpu_mask(&mask) {
+        // Processors that are not there do not matter.
+        Ok(_) | Err(EOVERFLOW) => {}
+        Err(error) => return Err(wrong(error)),
+    }
     pr_warn!("cpu-mask has no effect in this driver yet\n");
     Ok(())
 }

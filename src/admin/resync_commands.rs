@@ -32,7 +32,10 @@ use super::{
 pub(super) fn invalidate(target: &Target) -> Outcome {
     target.administer_device(|entry, device| {
         check_disk(entry, device.index)?;
-        ask(entry, device, |engine| engine.invalidate(device.index))
+        let change = Change::none().connection(ConnectionState::StartingSyncT);
+        ask(entry, device, change, |engine| {
+            engine.invalidate(device.index)
+        })
     })
 }
 
@@ -40,7 +43,8 @@ pub(super) fn invalidate(target: &Target) -> Outcome {
 pub(super) fn invalidate_peer(target: &Target) -> Outcome {
     target.administer_device(|entry, device| {
         check_disk(entry, device.index)?;
-        ask(entry, device, |engine| {
+        let change = Change::none().connection(ConnectionState::StartingSyncS);
+        ask(entry, device, change, |engine| {
             engine.invalidate_remote(device.index)
         })
     })

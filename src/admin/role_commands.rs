@@ -40,7 +40,7 @@ pub(super) fn set_role(target: &Target, role: Role, force: bool) -> Outcome {
     target.administer_device(|entry, device| {
         let result = device.set_role(role, force);
         if let Err(code) = result {
-            return refuse(entry, device, code);
+            return refuse(entry, device, code, Change::none().role(role));
         }
         entry.resource.settle();
         Ok(StateCode::Success.number())
@@ -64,18 +64,21 @@ pub(super) fn resume_io(target: &Target) -> Outcome {
 }
 
 /// A change was not made: what the tools are told, and the log.
-fn refuse(entry: &Entry, device: &Device, code: StateCode) -> Outcome {
+pub(super) fn refuse(entry: &Entry, device: &Device, code: StateCode, wanted: Change) -> Outcome {
     if code.is_success() {
         return Ok(code.number());
     }
     if code != StateCode::InTransientState {
+        let state = state(entry, device.index);
         let mut line = Text::<200>::EMPTY;
         // Text takes what fits, without error.
         let _ = write_refusal(&mut line, code);
         log::device(device, Level::Error, format_args!("{line}"));
-        let mut line = Text::<200>::EMPTY;
-        let _ = write_state(&mut line, " state", &state(entry, device.index));
-        log::device(device, Level::Error, format_args!("{line}"));
+        for (name, state) in [(" state", state), ("wanted", wanted.apply_to(state))] {
+            let mut line = Text::<200>::EMPTY;
+            let _ = write_state(&mut line, name, &state);
+            log::device(device, Level::Error, format_args!("{line}"));
+        }
     }
     Err(Refused::from(code))
 }
@@ -86,16 +89,17 @@ pub(super) fn request(entry: &Entry, device: &Arc<Device>, change: Change) -> Ou
     if change.apply_to(before) == before {
         return Ok(StateCode::NothingToDo.number());
     }
-    ask(entry, device, |engine| {
+    ask(entry, device, change, |engine| {
         engine.request_change(device.index, change)
     })
 }
 
 /// Asks the engine for a change until nothing else is under way, and waits for the peer where that has to agree.
-/// Sleeps; a signal ends it.
+/// `change` is what the log says was wanted. Sleeps; a signal ends it.
 pub(super) fn ask(
     entry: &Entry,
     device: &Device,
+    change: Change,
     mut wish: impl FnMut(&mut Engine) -> Result<Option<Ticket>, StateCode>,
 ) -> Outcome {
     let resource = &entry.resource;
@@ -122,5 +126,5 @@ pub(super) fn ask(
         resource.settle();
         return Ok(code.number());
     }
-    refuse(entry, device, code)
+    refuse(entry, device, code, change)
 }

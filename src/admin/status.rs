@@ -32,6 +32,7 @@ use drbd_core::{
         DeviceStatus, //
     },
     state::{
+        ConnectionState,
         DiskState,
         Role,
         State, //
@@ -101,6 +102,21 @@ fn has_disk(status: &DeviceStatus) -> bool {
     status.state.disk >= DiskState::Inconsistent
 }
 
+/// Whether new requests have to wait: some wait already, or the state is one that does not last.
+fn is_blocked(status: &DeviceStatus) -> bool {
+    let state = &status.state;
+    let passes_over = matches!(
+        state.connection,
+        ConnectionState::WFReportParams
+            | ConnectionState::StartingSyncS
+            | ConnectionState::StartingSyncT
+            | ConnectionState::WFBitMapT
+            | ConnectionState::WFSyncUUID
+    );
+    let disk_passes_over = matches!(state.disk, DiskState::Attaching | DiskState::Negotiating);
+    status.upper_blocked || state.is_suspended() || passes_over || disk_passes_over
+}
+
 /// What a device counts.
 pub(super) fn device_statistics(status: &DeviceStatus) -> DeviceStatistics {
     let [current, _, first, second] = status.uuids;
@@ -113,7 +129,7 @@ pub(super) fn device_statistics(status: &DeviceStatus) -> DeviceStatistics {
         bitmap_writes: status.counters.bitmap_writes,
         upper_pending: status.application,
         lower_pending: status.local,
-        upper_blocked: status.upper_blocked,
+        upper_blocked: is_blocked(status),
         lower_blocked: false,
         al_suspended: status.log_suspended,
         exposed_uuid: status.exposed_uuid,

@@ -51,6 +51,8 @@ const FAMILY_VERSION: u32 = 1;
 const GROUP_NAME: &[u8] = b"events\0";
 /// Number of that group within the family.
 const GROUP_EVENTS: u32 = 0;
+/// The command of events of the older kind (`DRBD_ADM_EVENT`).
+const COMMAND_EVENT: u8 = 1;
 /// First command from which on the kernel insists on a policy: above all that 8.4 has.
 const FIRST_COMMAND_WITH_POLICY: u8 = 42;
 
@@ -145,7 +147,10 @@ struct FamilyData {
 /// `data.family` is registered, and refers to nothing but `data` and code of this module.
 pub(crate) struct Registration<H: Handler> {
     data: KBox<FamilyData>,
+    /// The numbers of notifications: who listens finds out from them what was lost.
     sequence: Atomic<u32>,
+    /// The numbers of events of the older kind, which have a count of their own.
+    event_sequence: Atomic<u32>,
     _handler: PhantomData<fn() -> H>,
 }
 
@@ -203,6 +208,7 @@ impl<H: Handler> Registration<H> {
             data,
             // The first event of the C driver has the number 3.
             sequence: Atomic::new(2),
+            event_sequence: Atomic::new(2),
             _handler: PhantomData,
         })
     }
@@ -230,7 +236,12 @@ impl<H: Handler> Registration<H> {
         return_code: i32,
         attributes: &[u8],
     ) -> Result {
-        let sequence = self.sequence.fetch_add(1, Relaxed).wrapping_add(1);
+        let counter = if command == COMMAND_EVENT {
+            &self.event_sequence
+        } else {
+            &self.sequence
+        };
+        let sequence = counter.fetch_add(1, Relaxed).wrapping_add(1);
         let family = self.data.family.get();
         let header = UserHeader {
             minor,
