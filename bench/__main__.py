@@ -61,7 +61,7 @@ def main():
     measured = rows(options.seconds)
     contestants = list(zip(("c", "rust"), options.drivers))
     turns = []
-    with Cluster(fresh_folder(options.folder), ("c", "c"), options.module, both="rust" in options.drivers) as cluster:
+    with Cluster(fresh_folder(options.folder), ("c", "c"), options.module) as cluster:
         cluster.start(2)
         for number in range(options.rounds):
             print(f"round {number + 1} of {options.rounds}", flush=True)

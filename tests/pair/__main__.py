@@ -20,7 +20,7 @@ def parse():
     parser.add_argument("--folder", type=pathlib.Path, help="where disks and logs go (default: build/pair-A-B)")
     parser.add_argument("--list", action="store_true", help="names the scenarios and ends")
     parser.add_argument("--keep", action="store_true", help="stops at the first failure and takes commands: a COMMAND or b COMMAND")
-    parser.add_argument("scenario", nargs="*", help="a group, a scenario, or group.scenario (default: all)")
+    parser.add_argument("scenario", nargs="*", help="a group, a scenario, group.scenario, or a set (short, interop; default: all)")
     return parser.parse_args()
 
 
@@ -38,6 +38,8 @@ def converse(cluster):
 def main():
     options = parse()
     scenarios = find(options.scenario)
+    if (options.a, options.b) == ("c", "c"):
+        scenarios = [item for item in scenarios if not item.both_drivers]
     if options.list:
         for item in scenarios:
             print(f"{item.title:40} {(item.function.__doc__ or '').splitlines()[0]}")

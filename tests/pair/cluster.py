@@ -20,12 +20,11 @@ META_DISK = "/dev/vdd"
 class Cluster:
     """Use it in a `with`. `a` and `b` are the nodes; b is there when a scenario needs it."""
 
-    def __init__(self, folder, drivers, module=TREE / "drbd.ko", both=False):
-        """`drivers` are those of the nodes, `rust` or `c`; with `both` either can be loaded on each."""
+    def __init__(self, folder, drivers, module=TREE / "drbd.ko"):
+        """`drivers` are those of the nodes, `rust` or `c`. Where `module` exists, either can be loaded on each."""
         self.folder = folder
         self._drivers = drivers
-        self._module = module
-        self._both = both
+        self._module = module if module.exists() else None
         self._lab = Lab(folder)
         self.resources = (Resource(),)
         self.hosts = []
@@ -37,8 +36,7 @@ class Cluster:
         self.link = self._lab.link()
         for name, driver in zip(("alpha", "beta"), self._drivers):
             number = len(self.nodes) + 1
-            guest = self._lab.guest(name, module=self._module if driver == "rust" or self._both else None, links=[self.link],
-                                    disks=len(DISKS), disk_size=DISK_SIZE)  # fmt: skip
+            guest = self._lab.guest(name, module=self._module, links=[self.link], disks=len(DISKS), disk_size=DISK_SIZE)
             os.truncate(guest.folder / f"disk{len(DISKS) - 1}.raw", META_DISK_SIZE)
             self.nodes.append(Node(guest, driver))
             self.hosts.append((name, f"10.83.0.{number}", f"fd83::{number}"))
@@ -80,6 +78,11 @@ class Cluster:
         for node in self.nodes[:count]:
             node.begin()
             node.load()
+
+    def restore_drivers(self):
+        """After a scenario that changed them: those that were asked for."""
+        for node, driver in zip(self.nodes, self._drivers):
+            node.driver = driver
 
     def clean(self):
         """Takes away what a scenario left; fails where the driver does not let go."""

@@ -5,6 +5,8 @@ import dataclasses
 import importlib
 import pkgutil
 
+from .sets import SETS
+
 
 class Failed(Exception):
     """What was expected did not happen."""
@@ -19,6 +21,7 @@ class Scenario:
     function: object
     nodes: int
     limit: float
+    both_drivers: bool
 
     @property
     def title(self):
@@ -29,12 +32,12 @@ class Scenario:
 _known = []
 
 
-def scenario(nodes=2, limit=300):
-    """Registers a function as a scenario for so many nodes."""
+def scenario(nodes=2, limit=300, both_drivers=False):
+    """Registers a function as a scenario for so many nodes; one with `both_drivers` changes them itself."""
 
     def register(function):
         group = function.__module__.rpartition(".")[2]
-        _known.append(Scenario(group, function.__name__, function, nodes, limit))
+        _known.append(Scenario(group, function.__name__, function, nodes, limit, both_drivers))
         return function
 
     return register
@@ -59,7 +62,8 @@ def expect_in(part, text, what):
 
 
 def find(words):
-    """The scenarios whose group, name or title is among `words`; all of them without words."""
+    """The scenarios whose group, name or title is among `words` or in a set that is; all of them without words."""
+    words = [item for word in words for item in SETS.get(word, [word])]
     package = importlib.import_module("tests.pair.scenarios")
     for module in sorted(found.name for found in pkgutil.iter_modules(package.__path__)):
         importlib.import_module(f"tests.pair.scenarios.{module}")
