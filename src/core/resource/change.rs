@@ -266,9 +266,15 @@ impl Resource<'_> {
             self.send_data(DataItem::Uuids(index));
             self.send_state(index, new);
         }
+        // An invalidated disk is Outdated before its resync begins, and has the peer's data until then: what is written
+        // to it alone makes another generation of that.
+        let has_the_data = new.disk >= DiskState::UpToDate
+            || (new.disk >= DiskState::Outdated
+                && new.role == Role::Primary
+                && self.is_same_generation(index));
         if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
             && (new.role == Role::Primary || new.peer == Role::Primary)
-            && new.disk >= DiskState::UpToDate
+            && has_the_data
             && self.bitmap_uuid(index) == Some(0)
         {
             // Also while I/O is suspended: requests that were under way may have changed the data already.
@@ -288,6 +294,14 @@ impl Resource<'_> {
                 self.start_bitmap_write(index);
             }
         }
+    }
+
+    /// Whether both disks had the same current UUID when they last told each other.
+    fn is_same_generation(&self, index: DeviceIndex) -> bool {
+        let (Some(own), Some(peer)) = (self.own_uuids(index), self.peer_uuids(index)) else {
+            return false;
+        };
+        crate::uuid::same_data(own.current, peer.current)
     }
 
     fn after_role_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
