@@ -25,6 +25,10 @@ use drbd_core::{
 };
 
 use super::{
+    log::{
+        self,
+        Level, //
+    },
     netlink::Target,
     refused::{
         check_disk_options,
@@ -136,10 +140,13 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
         check_disk_options(&new)?;
         new.al_extents = new.al_extents.min(check::al_extents_max(blocks));
         if new.al_extents != old.al_extents {
-            return Err(not_supported(
-                ReturnCode::InvalidRequest,
-                "a change of al-extents while the disk is attached",
-            ));
+            // The table of the activity log is as large as it was when the disk was attached.
+            let wanted = new.al_extents;
+            log::device(
+                device,
+                Level::Warning,
+                format_args!("al-extents becomes {wanted} with the next attach"),
+            );
         }
         warn_of_idle_options(device, &new);
         device
