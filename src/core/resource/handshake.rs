@@ -324,6 +324,9 @@ impl Resource<'_> {
                             "Disk attach process on the peer node was aborted.",
                         ),
                     );
+                    // It waits for our word, and comes to the same end with it.
+                    self.send_data(DataItem::Uuids(index));
+                    self.send_state(index, old);
                 }
                 Outcome::Disconnect(_) => {
                     self.give_up_connection();
@@ -363,7 +366,10 @@ impl Resource<'_> {
             .peer(peer.role)
             .peer_disk(peer_disk)
             .peer_paused(peer.after_dependency_paused || peer.user_paused);
+        // Before the UUIDs of a peer with a disk are here, nobody knows what ours is worth.
+        let compared = device.peer.uuids.is_some() || peer.disk < DiskState::Negotiating;
         if device.state.disk == DiskState::Negotiating
+            && compared
             && matches!(connection, C::Connected | C::WFBitMapS)
         {
             if let Some(disks) = device.attach_result {
