@@ -504,7 +504,7 @@ impl<'m> Resource<'m> {
 impl Device<'_> {
     /// Whether a range that came, or was started, before overlaps.
     fn has_earlier_overlap(&self, id: Id, peer_request: &PeerRequest) -> bool {
-        if peer_request.purpose == Purpose::Read || peer_request.size == 0 {
+        if peer_request.size == 0 {
             return false;
         }
         let own = self.peer_request_entry(id);
