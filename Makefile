@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
 
-.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench
+.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench test
 
 module: ## build drbd.ko (the default)
 	@scripts/build-module modules
@@ -20,6 +20,9 @@ lab: ## make the lab: root file system, toolchain, stock kernel, guests (once, a
 
 guest: ## start a guest with drbd.ko and open a shell in it
 	@scripts/guest shell
+
+test: ## everything that a change has to pass; the last line counts
+	@.ci/run
 
 test-host: ## run the tests of the core on the host
 	@scripts/cargo test --workspace -q
