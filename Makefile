@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
 
-.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench test
+.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench test sim
 
 module: ## build drbd.ko (the default)
 	@scripts/build-module modules
@@ -26,6 +26,9 @@ test: ## everything that a change has to pass; the last line counts
 
 test-host: ## run the tests of the core on the host
 	@scripts/cargo test --workspace -q
+
+sim: ## the engine against random disasters: for a minute, or SEED=n with its story, or SEEDS=n
+	@scripts/cargo run -q --release -p drbd-sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
 
 demo: lab module ## two stock machines mirror a disk, lose one, and become whole again: the story, as it happens
 	@scripts/demo

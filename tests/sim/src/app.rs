@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Applications, and what they were told.
+//! Applications: what they ask for, and what they were told.
 
 use std::collections::BTreeMap;
 
 use drbd_core::resource::effect::Outcome;
 use drbd_core::resource::request::{Io, Operation};
-use drbd_core::state::State;
 
+use crate::admin::Admin;
 use crate::node::Application;
-use crate::world::World;
+use crate::world::{Ev, World};
 
 /// What became of a request.
 #[derive(Clone, Debug)]
@@ -21,21 +21,19 @@ pub struct Record {
     pub ended: Option<(u64, bool)>,
     /// What was read.
     pub values: Vec<u64>,
+    /// How often the peer had booted when this was submitted.
+    pub peer_boot: u32,
+    /// The link over which it is mirrored, if it is.
+    pub link: Option<u32>,
 }
 
 /// All requests, by their number.
+#[derive(Default)]
 pub struct History {
     pub records: BTreeMap<u64, Record>,
     pub next: u64,
-}
-
-impl History {
-    pub fn new(_volumes: usize) -> Self {
-        Self {
-            records: BTreeMap::new(),
-            next: 1,
-        }
-    }
+    /// By node and volume: when the latest flush that succeeded was submitted.
+    pub flushes: BTreeMap<(usize, u8), u64>,
 }
 
 /// An ordinary request.
@@ -52,9 +50,16 @@ pub fn io(operation: Operation, sector: u64, sectors: u64) -> Io {
 }
 
 impl World<'_> {
-    pub fn history_begins(&mut self, node: usize, volume: u8, io: &Io, _values: &[u64]) -> u64 {
-        let number = self.history.next;
+    pub fn history_begins(&mut self, node: usize, volume: u8, io: &Io, values: &[u64]) -> u64 {
         self.history.next += 1;
+        let number = self.history.next;
+        if number % 1000 == 0 && self.plan.is_some() {
+            let long_ago = self.now.saturating_sub(30_000_000);
+            self.history.records.retain(|_, record| {
+                record.ended.is_none_or(|(ended, _)| ended > long_ago)
+                    || record.io.is_write() && record.ended.is_none_or(|(_, good)| !good)
+            });
+        }
         self.history.records.insert(
             number,
             Record {
@@ -63,7 +68,9 @@ impl World<'_> {
                 io: *io,
                 submitted: self.now,
                 ended: None,
-                values: Vec::new(),
+                values: values.to_vec(),
+                peer_boot: self.nodes[1 - node].boot,
+                link: self.mirroring_link(node, volume),
             },
         );
         self.tell(node, || {
@@ -74,32 +81,121 @@ impl World<'_> {
                 io.sectors()
             )
         });
+        self.reads.begins(self.now, number, volume, io, values);
+        self.manager_submitted(node, io);
         number
     }
 
     pub fn history_ends(
         &mut self,
         node: usize,
-        _volume: u8,
+        volume: u8,
         application: &Application,
         outcome: Outcome,
     ) {
         let now = self.now;
         let number = application.number;
         self.tell(node, || format!("request {number}: {outcome:?}"));
-        if let Some(record) = self.history.records.get_mut(&number) {
-            record.ended = Some((now, outcome.is_success()));
-            if application.io.operation == Operation::Read {
-                record.values = application.values.clone();
-            }
+        let Some(record) = self.history.records.get_mut(&number) else {
+            return;
+        };
+        record.ended = Some((now, outcome.is_success()));
+        if application.io.operation == Operation::Read {
+            record.values = application.values.clone();
         }
+        let record = record.clone();
+        if record.io.preflush && outcome.is_success() {
+            let latest = self.history.flushes.entry((node, volume)).or_default();
+            *latest = record.submitted.max(*latest);
+        }
+        self.coverage
+            .count(match (record.io.operation, outcome.is_success()) {
+                (_, false) => "requests that failed",
+                (Operation::Read, _) => "reads",
+                (Operation::Write, _) => "writes",
+                (Operation::Flush, _) => "flushes",
+                _ => "discards",
+            });
+        self.manager_ended(node, &record.io);
+        self.check_read(number, &record);
+        self.check_acknowledged(node, volume, number, &record);
     }
 
-    pub fn history_state(&mut self, _node: usize, _volume: u8, _old: &State, _new: &State) {}
+    /// The load of a Primary: from time to time something is submitted.
+    pub fn application(&mut self, node: usize) {
+        let boot = self.nodes[node].boot;
+        let Some(plan) = self.plan.as_ref() else {
+            return;
+        };
+        if self.now >= plan.end {
+            return;
+        }
+        let (most, pause) = (plan.depth, plan.think);
+        let at = self.now + self.rng.range(1, pause.max(1));
+        self.push(at, Ev::Application(node, boot));
+        let volume = self.rng.below(self.setup.volumes as u64) as u8;
+        let leaves = self.nodes[node].life.as_ref().is_none_or(|life| {
+            let demotes = |command: Admin| matches!(command, Admin::Demote(_));
+            life.requests.len() + life.backlog.len() >= most
+                || life.admin.iter().copied().any(demotes)
+                || life
+                    .running
+                    .as_ref()
+                    .is_some_and(|running| demotes(running.command))
+        });
+        let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
+        let leaves = leaves || (orderly && !self.has_data(node, volume));
+        if leaves || self.history.next > 8000 || !self.is_primary(node, usize::from(volume)) {
+            return;
+        }
+        self.submit_something(node, volume);
+    }
 
-    pub fn history_crash(&mut self, _node: usize, _lost: Vec<Vec<u64>>) {}
-
-    pub fn application(&mut self, _node: usize) {}
+    fn submit_something(&mut self, node: usize, volume: u8) {
+        let size = self.nodes[node]
+            .life
+            .as_ref()
+            .and_then(|life| {
+                life.engine
+                    .device(drbd_core::resource::device::DeviceIndex(volume))
+            })
+            .map_or(0, |device| device.size());
+        if size == 0 {
+            return;
+        }
+        let spots = self.plan.as_ref().map_or(1, |plan| plan.spots);
+        let spot = self.rng.below(spots);
+        let first = (size / spots * spot + self.rng.below(40)).min(size - 1);
+        let most = (size - first).min(*self.rng.pick(&[1, 8, 8, 8, 32, 200]));
+        let sectors = if self.rng.chance(50) {
+            most
+        } else {
+            self.rng.range(1, most)
+        };
+        let kind = self.rng.below(100);
+        let operation = match kind {
+            0..=24 => Operation::Read,
+            25..=34 => Operation::Flush,
+            35..=38 => Operation::Discard,
+            39..=40 => Operation::WriteZeroes,
+            _ => Operation::Write,
+        };
+        let mut io = if operation == Operation::Flush {
+            io(operation, 0, 0)
+        } else {
+            io(operation, first, sectors)
+        };
+        io.preflush =
+            operation == Operation::Flush || (operation == Operation::Write && self.rng.chance(5));
+        io.fua = operation == Operation::Write && self.rng.chance(5);
+        let value = self.history.next + 1;
+        let values = match operation {
+            Operation::Write => vec![value; sectors as usize],
+            Operation::Discard | Operation::WriteZeroes => vec![0; sectors as usize],
+            _ => Vec::new(),
+        };
+        self.submit(node, volume, io, values);
+    }
 
     /// Writes, and waits for the end.
     pub fn write(&mut self, node: usize, sector: u64, sectors: u64, value: u64) -> bool {

@@ -92,8 +92,9 @@ impl Disk {
         self.cache = kept;
     }
 
-    /// The power goes. Of what was not flushed, some made it. Answers the sectors that now hold something older.
-    pub fn lose_power(&mut self, rng: &mut Rng) -> Vec<u64> {
+    /// The power goes. Of what was not flushed, some made it. Answers the sectors that now hold something older,
+    /// and what they held.
+    pub fn lose_power(&mut self, rng: &mut Rng) -> Vec<(u64, u64)> {
         let survival = *rng.pick(&[0, 20, 50, 90, 100]);
         for (_, sector, value) in std::mem::take(&mut self.cache) {
             if rng.chance(survival) {
@@ -103,8 +104,8 @@ impl Disk {
         let mut lost = Vec::new();
         for (sector, value) in self.durable.iter().enumerate() {
             if self.current[sector] != *value {
-                self.current[sector] = *value;
-                lost.push(sector as u64);
+                let before = std::mem::replace(&mut self.current[sector], *value);
+                lost.push((sector as u64, before));
             }
         }
         lost

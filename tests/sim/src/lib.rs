@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod app;
 pub mod chaos;
+pub mod check;
 pub mod coverage;
 pub mod disk;
 pub mod link;

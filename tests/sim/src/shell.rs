@@ -61,6 +61,7 @@ impl World<'_> {
             self.request_ended(node, completion);
         }
         self.check_broken(node);
+        self.manager_looks(node);
     }
 
     fn check_broken(&mut self, node: usize) {
@@ -469,7 +470,7 @@ impl World<'_> {
     }
 
     /// The power goes: what was in flight is done, torn, or not done; what was in the cache is there or not.
-    pub fn lose_power(&mut self, node: usize) -> Vec<Vec<u64>> {
+    pub fn lose_power(&mut self, node: usize) -> Vec<Vec<(u64, u64)>> {
         let flight: Vec<DiskIo> = self.nodes[node]
             .life
             .as_ref()

@@ -14,6 +14,8 @@ use drbd_core::state::{ConnectionState, DiskState, Role, State};
 
 use crate::admin::{Admin, AdminResult};
 use crate::app::History;
+use crate::chaos::Plan;
+use crate::check::reads::Reads;
 use crate::coverage::Coverage;
 use crate::disk::Disk;
 use crate::link::Link;
@@ -90,6 +92,8 @@ pub struct World<'a> {
     pub network: bool,
     pub setup: Setup,
     pub history: History,
+    pub reads: Reads,
+    pub plan: Option<Plan>,
     pub coverage: Coverage,
     /// What went wrong, first things first.
     pub failures: Vec<String>,
@@ -141,7 +145,9 @@ impl<'a> World<'a> {
             next_link: 1,
             garbage: false,
             network: true,
-            history: History::new(setup.volumes),
+            history: History::default(),
+            reads: Reads::default(),
+            plan: None,
             setup,
             coverage: Coverage::default(),
             failures: Vec::new(),
@@ -402,10 +408,9 @@ impl<'a> World<'a> {
 
     /// Nothing is under way.
     pub fn is_idle(&self) -> bool {
-        let quiet = self.links.values().all(|link| {
-            link.closed.contains(&true)
-                || link.pipes.iter().flatten().all(|pipe| pipe.unread() == 0)
-        });
+        let quiet = (0..2)
+            .filter_map(|node| self.links.get(&self.current_link(node)?))
+            .all(|link| link.pipes.iter().flatten().all(|pipe| pipe.unread() == 0));
         quiet
             && self.nodes.iter().all(|node| {
                 node.life.as_ref().is_none_or(|life| {
