@@ -392,6 +392,14 @@ impl Resource<'_> {
             // A disk that was told to go, and works, gets everything that memory knows.
             self.start_bitmap_write(index);
             self.progress = true;
+            if new.connection >= ConnectionState::Connected && new.peer_disk == DiskState::UpToDate
+            {
+                // From now on applications see the peer's data, even where ours was not yet the same.
+                let exposed = self.peer_uuids(index).map(|uuids| uuids.current);
+                if let (Some(device), Some(exposed)) = (self.device_mut(index), exposed) {
+                    device.exposed_uuid = exposed;
+                }
+            }
         }
         if new.disk > DiskState::Negotiating && new.peer_disk > DiskState::Negotiating {
             let grew = self

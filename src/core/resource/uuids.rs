@@ -31,12 +31,14 @@ impl Resource<'_> {
 
     /// Replaces our UUIDs; they will be written.
     pub(super) fn set_uuids(&mut self, index: DeviceIndex, uuids: Uuids, why: &'static str) {
+        let current = uuids.current;
         let uuids = uuids.to_array();
-        if let Some(disk) = self
-            .device_mut(index)
-            .and_then(|device| device.disk.as_mut())
-        {
-            disk.superblock.uuids = uuids;
+        if let Some(device) = self.device_mut(index) {
+            if let Some(disk) = device.disk.as_mut() {
+                disk.superblock.uuids = uuids;
+                // What applications see from now on has this name.
+                device.exposed_uuid = current;
+            }
         }
         self.superblock_changed(index);
         self.log(index, LogMessage::Uuids { why, uuids });
