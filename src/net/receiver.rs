@@ -110,6 +110,7 @@ fn use_link(resource: &Arc<Resource>, sockets: establish::Established) {
         for thread in [&data, &meta, &acks] {
             thread.request_stop();
         }
+        resource.operations.wake_all();
         resource.data_work.wake();
         resource.meta_work.wake();
         drop((data, meta, acks));
@@ -294,6 +295,10 @@ fn receive_acks(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
     let Ok(mut reader) = Reader::new(meta, META_BUFFER) else {
         return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
     };
+    // The peer may be ahead of us: what it says here is understood once the first words were exchanged.
+    resource.operations.wait_event(|| {
+        stop.should_stop() || resource.peek(|guarded| guarded.engine.is_introduced())
+    });
     while !stop.should_stop() {
         let result = reader.fill().map_err(Failure::from);
         let state = match result.and_then(|()| take_acks(resource, &mut reader)) {

@@ -382,12 +382,7 @@ impl Resource {
     }
 
     fn timer_expired(self: &Arc<Self>) {
-        self.engine(|engine| {
-            let due = engine.deadline().is_some_and(|deadline| deadline <= now());
-            if due {
-                engine.timer();
-            }
-        });
+        self.engine(|engine| engine.timer());
         self.arm_timer();
     }
 

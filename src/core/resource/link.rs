@@ -66,6 +66,11 @@ impl Resource<'_> {
         true
     }
 
+    /// Whether both nodes know which protocol the other speaks: before that nothing on the meta socket can be read.
+    pub fn is_introduced(&self) -> bool {
+        matches!(self.connection.phase, Phase::Protocol | Phase::Open)
+    }
+
     /// The link broke, or the peer does not keep to the protocol. The sockets are shut; the receiver will call
     /// [`link_down`](Self::link_down).
     pub fn link_failed(&mut self, state: ConnectionState) {
