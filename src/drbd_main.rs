@@ -3,6 +3,10 @@
 //! The DRBD kernel module: its entry, its parameters, and the rooms that it is made of.
 
 #![crate_name = "drbd"]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal carries its words, and is made only where an administrator asks for what cannot be"
+)]
 
 use kernel::prelude::*;
 
