@@ -194,6 +194,8 @@ fn carry_out(message: &Message<'_>, exclusive: bool) -> Result<Answer, Refused> 
     }
 }
 
+// Options are large, and what is called from here goes deep: the stack holds them only as long as they are needed.
+#[inline(never)]
 fn dispatch(target: &Target, message: &Message<'_>) -> Outcome {
     if message.command == Number::Attach {
         disk_commands::check_no_disk(target)?;
@@ -251,6 +253,7 @@ fn timeout_type(target: &Target) -> Result<TimeoutType, Refused> {
 }
 
 /// Writes an answer; the number is the return code.
+#[inline(never)]
 fn write_answer(
     writer: &mut AttributeWriter<'_>,
     message: &Message<'_>,

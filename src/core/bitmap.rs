@@ -286,7 +286,10 @@ impl<'m> Bitmap<'m> {
     pub fn page_bytes(&self, page: u64, target: &mut [u8; PAGE_BYTES]) {
         target.fill(0);
         let used = u64_to_usize(self.word_count());
-        let words = self.words.get(first_word_of_page(page)..used).unwrap_or(&[]);
+        let words = self
+            .words
+            .get(first_word_of_page(page)..used)
+            .unwrap_or(&[]);
         for (bytes, word) in target.chunks_exact_mut(8).zip(words) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }

@@ -263,13 +263,15 @@ impl<'m, T> Slab<'m, T> {
     /// All objects, in the order of their places.
     pub fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
         // Not `enumerate`: it counts with a check that panics.
-        (0..self.slots.len()).zip(self.slots.iter()).filter_map(|(index, slot)| {
-            let id = slot.id(index)?;
-            match &slot.content {
-                Content::Used(value) => Some((id, value)),
-                Content::Free { .. } => None,
-            }
-        })
+        (0..self.slots.len())
+            .zip(self.slots.iter())
+            .filter_map(|(index, slot)| {
+                let id = slot.id(index)?;
+                match &slot.content {
+                    Content::Used(value) => Some((id, value)),
+                    Content::Free { .. } => None,
+                }
+            })
     }
 
     /// All objects, in the order of their places.

@@ -213,7 +213,7 @@ impl Device {
                         limits.stack(&backing.data, name);
                     });
                 }
-                let most = peer.max_bio_size.min(1 << 20).max(4096) / 512;
+                let most = peer.max_bio_size.clamp(4096, 1 << 20) / 512;
                 limits.max_hw_sectors(most);
                 if peer.discards {
                     limits.discard(8192, 512);

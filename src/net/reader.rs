@@ -55,8 +55,14 @@ impl<'a> Reader<'a> {
             self.end -= self.start;
             self.start = 0;
         }
-        let room = self.buffer.get_mut(self.end..).filter(|room| !room.is_empty());
-        match self.socket.receive(room.ok_or(ENOSPC)?, Patience::Endless, false)? {
+        let room = self
+            .buffer
+            .get_mut(self.end..)
+            .filter(|room| !room.is_empty());
+        match self
+            .socket
+            .receive(room.ok_or(ENOSPC)?, Patience::Endless, false)?
+        {
             0 => Err(ECONNRESET),
             count => {
                 self.end += count;
@@ -70,19 +76,27 @@ impl<'a> Reader<'a> {
         while self.end - self.start < count {
             self.fill()?;
         }
-        self.buffer.get(self.start..self.start + count).ok_or(EINVAL)
+        self.buffer
+            .get(self.start..self.start + count)
+            .ok_or(EINVAL)
     }
 
     /// Reads into `target` until it is full: what waits here first, the rest straight from the socket.
     pub(super) fn read_pages(&mut self, target: &mut BioVecsMut<'_>) -> Result {
         let size = target.len();
         let mut filled = size.min(self.end - self.start);
-        let waiting = self.buffer.get(self.start..self.start + filled).ok_or(EINVAL)?;
+        let waiting = self
+            .buffer
+            .get(self.start..self.start + filled)
+            .ok_or(EINVAL)?;
         target.copy_in(0, waiting)?;
         self.start += filled;
         while filled < size {
             let mut rest = target.reborrow().range(filled, size - filled);
-            match self.socket.receive_pages(&mut rest, Patience::Endless, true)? {
+            match self
+                .socket
+                .receive_pages(&mut rest, Patience::Endless, true)?
+            {
                 0 => return Err(ECONNRESET),
                 count => filled += count,
             }

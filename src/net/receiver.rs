@@ -124,15 +124,15 @@ fn use_link(resource: &Arc<Resource>, sockets: establish::Established) {
 
 fn start_threads(resource: &Arc<Resource>, link: &Arc<Link>) -> Result<[Thread; 3]> {
     let (owner, own_link) = (resource.clone(), link.clone());
-    let data = Thread::spawn(&*resource.thread_name("drbd_w_")?, move |stop| {
+    let data = Thread::spawn(&resource.thread_name("drbd_w_")?, move |stop| {
         sender::run_data(&owner, &own_link, stop)
     })?;
     let (owner, own_link) = (resource.clone(), link.clone());
-    let meta = Thread::spawn(&*resource.thread_name("drbd_as_")?, move |stop| {
+    let meta = Thread::spawn(&resource.thread_name("drbd_as_")?, move |stop| {
         sender::run_meta(&owner, &own_link, stop)
     })?;
     let (owner, own_link) = (resource.clone(), link.clone());
-    let acks = Thread::spawn(&*resource.thread_name("drbd_a_")?, move |stop| {
+    let acks = Thread::spawn(&resource.thread_name("drbd_a_")?, move |stop| {
         receive_acks(&owner, &own_link, stop)
     })?;
     acks.set_realtime();
@@ -202,18 +202,19 @@ fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(
     match receive_when_there_is_room(resource, head, fixed.get())? {
         Received::Done | Received::Wait => Ok(()),
         Received::Skip => Ok(reader.skip(head.payload as usize)?),
-        Received::PeerPayload { device, peer_request, size } => {
-            receive_peer_payload(resource, reader, device, peer_request, size as usize)
-        }
-        Received::ReadReply { device, request, .. } => {
-            receive_read_reply(resource, reader, device, request)
-        }
+        Received::PeerPayload {
+            device,
+            peer_request,
+            size,
+        } => receive_peer_payload(resource, reader, device, peer_request, size as usize),
+        Received::ReadReply {
+            device, request, ..
+        } => receive_read_reply(resource, reader, device, request),
         Received::BitmapBytes { device } => {
             let length = head.payload as usize;
             let payload = reader.wait(length)?;
-            resource.engine(|engine| {
-                engine.receive_bitmap_bytes(device, head, fixed.get(), payload)
-            })?;
+            resource
+                .engine(|engine| engine.receive_bitmap_bytes(device, head, fixed.get(), payload))?;
             reader.used(length);
             Ok(())
         }

@@ -87,7 +87,9 @@ pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
     };
     while resource.data_work.wait(stop) {
         while resource.guarded(|guarded| batch.collect(guarded)) {
-            let result = batch.copy_payloads().and_then(|()| batch.send(resource, data));
+            let result = batch
+                .copy_payloads()
+                .and_then(|()| batch.send(resource, data));
             batch.sent(resource, result.is_ok());
             if result.is_err() {
                 resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
@@ -119,10 +121,17 @@ impl Batch {
             self.filled += outgoing.head;
             let (size, source) = match outgoing.payload {
                 Payload::None => continue,
-                Payload::Request { device, request, size, .. } => {
-                    (size, bio_of(guarded, device, request))
-                }
-                Payload::PeerRequest { device, peer_request, size } => (
+                Payload::Request {
+                    device,
+                    request,
+                    size,
+                    ..
+                } => (size, bio_of(guarded, device, request)),
+                Payload::PeerRequest {
+                    device,
+                    peer_request,
+                    size,
+                } => (
                     size,
                     guarded.take_pages(device, peer_request).map(Source::Pages),
                 ),
@@ -138,7 +147,11 @@ impl Batch {
             if small {
                 self.filled += size as usize;
             }
-            let part = Part { payload: outgoing.payload, source, place };
+            let part = Part {
+                payload: outgoing.payload,
+                source,
+                place,
+            };
             // There is room for `PAYLOADS` of them.
             if let Err(error) = self.parts.push_within_capacity(part) {
                 let _ = error;
@@ -157,7 +170,10 @@ impl Batch {
                 continue;
             };
             let vecs = part.source.vecs();
-            let target = self.buffer.get_mut(place..place + vecs.len()).ok_or(EINVAL)?;
+            let target = self
+                .buffer
+                .get_mut(place..place + vecs.len())
+                .ok_or(EINVAL)?;
             vecs.copy_out(0, target)?;
         }
         Ok(())
@@ -198,10 +214,16 @@ fn bio_of(guarded: &mut Guarded, device: DeviceIndex, request: Id) -> Option<Sou
 fn tell_engine(guarded: &mut Guarded, payload: Payload, success: bool) {
     match payload {
         Payload::None => {}
-        Payload::Request { device, request, .. } => {
+        Payload::Request {
+            device, request, ..
+        } => {
             guarded.engine.request_sent(device, request, success);
         }
-        Payload::PeerRequest { device, peer_request, .. } => {
+        Payload::PeerRequest {
+            device,
+            peer_request,
+            ..
+        } => {
             guarded.engine.reply_sent(device, peer_request, success);
         }
     }
@@ -215,7 +237,10 @@ fn send_pages(
 ) -> Result {
     let mut sent = 0;
     while sent < vecs.len() {
-        let options = SendOptions { lend, ..SendOptions::default() };
+        let options = SendOptions {
+            lend,
+            ..SendOptions::default()
+        };
         match socket.send_pages(vecs.from(sent), options) {
             Ok(count) => sent += count,
             Err(EAGAIN) => stalled(resource)?,
@@ -229,7 +254,10 @@ fn send_bytes(resource: &Arc<Resource>, socket: &TcpSocket, bytes: &[u8], more: 
     let mut sent = 0;
     let mut was_stalled = false;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-        let options = SendOptions { more, ..SendOptions::default() };
+        let options = SendOptions {
+            more,
+            ..SendOptions::default()
+        };
         match socket.send(rest, options) {
             Ok(count) => sent += count,
             Err(EAGAIN) => {

@@ -272,7 +272,7 @@ fn write_flags(flags: drbd_core::wire::DataFlags) -> OpFlags {
         (DataFlags::FLUSH, OpFlags::PREFLUSH),
     ] {
         if flags.contains(wire) {
-            result = result | own;
+            result |= own;
         }
     }
     result

@@ -243,7 +243,7 @@ impl Resource {
 
     fn start(self: &Arc<Self>) -> Result {
         let queue = Arc::new(
-            WorkQueue::ordered(&*self.thread_name("drbd_t_")?)?,
+            WorkQueue::ordered(&self.thread_name("drbd_t_")?)?,
             GFP_KERNEL,
         )?;
         let owner = self.clone();
@@ -254,11 +254,11 @@ impl Resource {
         *self.timer.lock() = Some(timer.clone());
         *self.alarm.lock() = Some(timer);
         let owner = self.clone();
-        let disk = Thread::spawn(&*self.thread_name("drbd_d_")?, move |stop| {
+        let disk = Thread::spawn(&self.thread_name("drbd_d_")?, move |stop| {
             effects::run(&owner, stop)
         });
         let owner = self.clone();
-        let event = Thread::spawn(&*self.thread_name("drbd_e_")?, move |stop| {
+        let event = Thread::spawn(&self.thread_name("drbd_e_")?, move |stop| {
             events::run(&owner, stop)
         });
         let mut threads = self.threads.lock();
@@ -401,31 +401,6 @@ impl Resource {
         self.devices.lock().get(usize::from(index.0))?.clone()
     }
 
-    /// Calls `f` for each device, in the order of the table. Sleeps.
-    pub(crate) fn for_each_device(&self, mut f: impl FnMut(&Arc<Device>)) {
-        for place in 0..MAX_VOLUMES {
-            let device = self
-                .devices
-                .lock()
-                .get(place)
-                .and_then(|device| device.clone());
-            if let Some(device) = device {
-                f(&device);
-            }
-        }
-    }
-
-    /// The device with this volume number.
-    pub(crate) fn device_of_volume(&self, volume: u16) -> Option<Arc<Device>> {
-        let mut found = None;
-        self.for_each_device(|device| {
-            if device.volume == volume {
-                found = Some(device.clone());
-            }
-        });
-        found
-    }
-
     pub(crate) fn set_device(&self, index: DeviceIndex, device: Option<Arc<Device>>) {
         let old = match self.devices.lock().get_mut(usize::from(index.0)) {
             Some(place) => core::mem::replace(place, device),
@@ -446,7 +421,7 @@ impl Resource {
 
     /// Our address and the peer's, while a connection is configured.
     pub(crate) fn addresses(&self) -> Option<(SocketAddress, SocketAddress)> {
-        self.addresses.lock().clone()
+        *self.addresses.lock()
     }
 
     pub(crate) fn set_addresses(&self, addresses: Option<(SocketAddress, SocketAddress)>) {

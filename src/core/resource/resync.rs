@@ -481,7 +481,11 @@ impl Resource<'_> {
         let Some(state) = self.device(index).map(|device| device.state) else {
             return;
         };
-        let is_source = if state.role == state.peer { resolves } else { state.role == Role::Primary };
+        let is_source = if state.role == state.peer {
+            resolves
+        } else {
+            state.role == Role::Primary
+        };
         if is_source {
             self.prepare_resync(index, ConnectionState::SyncSource);
         } else {
