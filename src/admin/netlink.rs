@@ -183,6 +183,8 @@ enum Answer {
     Timeout(TimeoutType),
 }
 
+// What is called from here goes deep, and options are large: nothing else is on the stack meanwhile.
+#[inline(never)]
 fn carry_out(message: &Message<'_>, exclusive: bool) -> Result<Answer, Refused> {
     let target = look_up(message, exclusive)?;
     match message.command {
@@ -194,8 +196,6 @@ fn carry_out(message: &Message<'_>, exclusive: bool) -> Result<Answer, Refused> 
     }
 }
 
-// Options are large, and what is called from here goes deep: the stack holds them only as long as they are needed.
-#[inline(never)]
 fn dispatch(target: &Target, message: &Message<'_>) -> Outcome {
     if message.command == Number::Attach {
         disk_commands::check_no_disk(target)?;
