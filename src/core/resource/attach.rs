@@ -128,6 +128,7 @@ impl<'m> Resource<'m> {
             self.log(index, LogMessage::FullSyncRequired);
             self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::Nothing);
         }
+        self.suspend_activity_log(index);
         self.enter_attached_state(index);
         Ok(())
     }
@@ -260,12 +261,15 @@ fn disk_of(attachment: Attachment<'_>) -> Disk<'_> {
         superblock: attachment.superblock,
         bitmap: attachment.bitmap,
         activity_log: attachment.activity_log,
+        log_suspended: false,
         max_capacity: attachment.max_capacity,
         limits: attachment.limits,
         max_bio_size: attachment.max_bio_size,
         volatile_cache: attachment.volatile_cache,
         in_flight: 0,
         metadata: MetadataWriter::default(),
+        written_since_flush: false,
+        flushes: 0,
         failed: false,
     }
 }

@@ -107,8 +107,8 @@ pub struct ReceiveEpoch {
     pub active: u32,
     /// Devices with writes of it, a bit for each.
     pub devices: u64,
-    /// Devices that still flush.
-    pub flushing: u32,
+    /// Devices that still flush, a bit for each.
+    pub flushing: u64,
     /// The flushes were started.
     pub flush_started: bool,
 }

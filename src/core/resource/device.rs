@@ -2,7 +2,7 @@
 
 //! One volume of a resource: `/dev/drbdN`, its backing disk, and what the peer has of it.
 
-use super::metadata::TransactionPhase;
+use super::metadata::{FlushPhase, TransactionPhase};
 use super::peer_request::PeerRequest;
 use super::request::Request;
 use crate::activity_log::ActivityLog;
@@ -156,6 +156,8 @@ pub struct MetadataWriter {
     pub pages_in_flight: u32,
     /// The activity-log transaction.
     pub transaction: TransactionPhase,
+    /// The flush of the data that goes before metadata on a device of its own.
+    pub flush: FlushPhase,
     /// The work on the whole bitmap.
     pub task: Option<(BitmapTask, TaskPhase, AfterBitmap)>,
     /// The superblock that the task waits for.
@@ -177,6 +179,8 @@ pub struct Disk<'m> {
     pub bitmap: Bitmap<'m>,
     /// Which extents are hot.
     pub activity_log: ActivityLog<'m>,
+    /// All blocks are marked out of sync: there is nothing that the activity log could add.
+    pub log_suspended: bool,
     /// Sectors that can hold data.
     pub max_capacity: u64,
     /// What the peer is told of its queue.
@@ -189,6 +193,10 @@ pub struct Disk<'m> {
     pub in_flight: u32,
     /// Writing of metadata.
     pub metadata: MetadataWriter,
+    /// Data was written since the last flush began.
+    pub written_since_flush: bool,
+    /// Flushes under way.
+    pub flushes: u32,
     /// It failed: nothing more is written to it.
     pub failed: bool,
 }
@@ -215,6 +223,8 @@ pub struct Device<'m> {
     pub(super) crashed_primary: bool,
     pub(super) consider_resync: bool,
     pub(super) discard_my_data: bool,
+    /// Our UUIDs went out over this link.
+    pub(super) introduced: bool,
     pub(super) skip_initial_sync: bool,
     pub(super) sync_wanted: Option<ConnectionState>,
     pub(super) resync_after_negotiation: bool,
@@ -249,6 +259,7 @@ impl<'m> Device<'m> {
             crashed_primary: false,
             consider_resync: false,
             discard_my_data: false,
+            introduced: false,
             skip_initial_sync: false,
             sync_wanted: None,
             resync_after_negotiation: false,

@@ -7,7 +7,6 @@
 
 use super::connection::{MetaItem, ReceiveEpoch};
 use super::device::DeviceIndex;
-use super::effect::Effect;
 use super::receive::{ReceiveError, Received};
 use super::Resource;
 use crate::state::DiskState;
@@ -90,12 +89,13 @@ impl Resource<'_> {
 
     /// A flush that a barrier waits for is done.
     pub fn flush_done(&mut self, index: DeviceIndex, success: bool) {
+        let last = self.flush_ended(index, success);
         self.disk_io_ends(index);
         if !success {
             self.disk_failed(index, 0, false);
         }
-        if let Some(epoch) = self.connection.epochs.front_mut() {
-            epoch.flushing = epoch.flushing.saturating_sub(1);
+        if let Some(epoch) = self.connection.epochs.front_mut().filter(|_| last) {
+            epoch.flushing &= !device_bit(index);
         }
         self.advance_epochs();
     }
@@ -130,7 +130,7 @@ impl Resource<'_> {
     }
 
     fn start_flushes(&mut self, devices: u64) {
-        let mut flushing = 0u32;
+        let mut flushing = 0u64;
         for index in self.indices() {
             let flushes = devices & device_bit(index) != 0
                 && self.device(index).is_some_and(|device| {
@@ -141,9 +141,8 @@ impl Resource<'_> {
                             .is_some_and(|disk| disk.volatile_cache && disk.conf.disk_flushes)
                 });
             if flushes {
-                flushing = flushing.saturating_add(1);
-                self.disk_io_begins(index);
-                self.effect(Effect::FlushDisk { device: index });
+                flushing |= device_bit(index);
+                self.start_flush(index);
             }
         }
         if let Some(epoch) = self.connection.epochs.front_mut() {

@@ -68,6 +68,7 @@ impl Resource<'_> {
                 continue;
             };
             device.discard_my_data = discard;
+            device.introduced = false;
             let state = device.state;
             self.send_data(DataItem::SyncParam(index));
             self.send_data(DataItem::Sizes(index));
@@ -393,7 +394,10 @@ impl Resource<'_> {
             self.send_state(index, &new);
         }
         if let Some(device) = self.device_mut(index) {
-            device.discard_my_data = false;
+            // It counts for one meeting; but the peer has to hear of it, too.
+            if device.introduced {
+                device.discard_my_data = false;
+            }
         }
         Ok(Received::Done)
     }

@@ -5,11 +5,16 @@
 //! * An extent leaves the activity log only after the bitmap pages that cover it are durable: what was written there and
 //!   not mirrored is known after a crash.
 //! * A write starts only after the transaction that makes its extents hot is durable.
+//! * Data that was written before, and that metadata takes for granted, is flushed before that metadata is written: a bit
+//!   that is clear, a superblock that calls the data UpToDate or a Primary demoted, an extent that is cold. Metadata on
+//!   the same device does that by itself: the shell writes it with a flush in front.
 //! * One superblock is on its way at a time; what changes meanwhile goes with the next.
 //! * A page of the bitmap is never on its way twice.
 
 use super::connection::Phase;
-use super::device::{AfterBitmap, BitmapTask, Device, DeviceIndex, MetadataWriter, TaskPhase};
+use super::device::{
+    AfterBitmap, BitmapTask, Device, DeviceIndex, Disk, MetadataWriter, TaskPhase,
+};
 use super::effect::{Effect, Event, Helper};
 use super::log::LogMessage;
 use super::Resource;
@@ -42,6 +47,18 @@ pub enum TransactionPhase {
     Writing,
 }
 
+/// How far the flush of the data has come that goes before metadata on another device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlushPhase {
+    /// There is none.
+    #[default]
+    None,
+    /// It is under way.
+    InFlight,
+    /// It is done: what waits for it may be written.
+    Done,
+}
+
 /// The extents of the activity log that a range of sectors touches, first and last.
 fn extents_of(sector: u64, sectors: u64) -> (u32, u32) {
     let last = sector.saturating_add(sectors).saturating_sub(1);
@@ -72,6 +89,24 @@ impl MetadataWriter {
             && self.transaction == TransactionPhase::None
             && self.task.is_none()
     }
+
+    /// Whether something is to be written now that takes the data before it for granted.
+    fn wants_to_write(&self) -> bool {
+        (self.superblock_dirty && !self.superblock_in_flight)
+            || self.transaction != TransactionPhase::None
+            || self.task.is_some()
+    }
+}
+
+impl Disk<'_> {
+    /// Whether data must be flushed before metadata is written, because nothing else sees to it.
+    fn needs_flush(&self) -> bool {
+        self.written_since_flush
+            && self.volatile_cache
+            && self.conf.disk_flushes
+            && !self.layout.index().is_internal()
+            && !self.failed
+    }
 }
 
 impl Device<'_> {
@@ -80,7 +115,7 @@ impl Device<'_> {
         let Some(disk) = self.disk.as_mut() else {
             return true;
         };
-        if sectors == 0 {
+        if sectors == 0 || (disk.log_suspended && !*held) {
             return true;
         }
         let (first, last) = extents_of(sector, sectors);
@@ -146,6 +181,17 @@ impl Resource<'_> {
         }
         self.progress |= !hot;
         hot
+    }
+
+    /// Where all blocks are out of sync already, writes need not be in the activity log, until there is a connection.
+    pub(super) fn suspend_activity_log(&mut self, index: DeviceIndex) {
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            disk.log_suspended =
+                disk.bitmap.bits() > 0 && disk.bitmap.weight() == disk.bitmap.bits();
+        }
     }
 
     /// Gives the references of a range back.
@@ -229,6 +275,7 @@ impl Resource<'_> {
                 TaskPhase::AnnounceFullSync
             }
             BitmapTask::ClearAll => {
+                disk.log_suspended = false;
                 disk.bitmap.clear_all();
                 disk.bitmap.mark_all_dirty();
                 TaskPhase::WritePages
@@ -254,11 +301,81 @@ impl Resource<'_> {
             self.progress = true;
             return;
         }
-        self.write_superblock(index);
-        self.advance_transaction(index);
-        self.advance_bitmap_task(index);
-        self.write_superblock(index);
+        self.begin_transaction(index);
+        if self.data_is_stable(index) {
+            self.write_superblock(index);
+            self.advance_transaction(index);
+            self.advance_bitmap_task(index);
+            self.write_superblock(index);
+        }
         self.detach_when_idle(index);
+    }
+
+    /// Whether metadata may be written: the data that was written before is flushed, where that is needed.
+    fn data_is_stable(&mut self, index: DeviceIndex) -> bool {
+        let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        else {
+            return true;
+        };
+        match disk.metadata.flush {
+            FlushPhase::InFlight => return false,
+            FlushPhase::Done => {
+                disk.metadata.flush = FlushPhase::None;
+                return true;
+            }
+            FlushPhase::None => {}
+        }
+        if !disk.metadata.wants_to_write() || !disk.needs_flush() {
+            return true;
+        }
+        disk.metadata.flush = FlushPhase::InFlight;
+        self.start_flush(index);
+        false
+    }
+
+    /// Starts a flush of the data.
+    pub(super) fn start_flush(&mut self, index: DeviceIndex) {
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            disk.written_since_flush = false;
+            disk.flushes = disk.flushes.saturating_add(1);
+        }
+        self.disk_io_begins(index);
+        self.effect(Effect::FlushDisk { device: index });
+    }
+
+    /// A flush ended. True when all did that were under way: nobody can tell which one it was.
+    pub(super) fn flush_ended(&mut self, index: DeviceIndex, success: bool) -> bool {
+        self.progress = true;
+        let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        else {
+            return true;
+        };
+        disk.written_since_flush |= !success;
+        disk.flushes = disk.flushes.saturating_sub(1);
+        if disk.flushes > 0 {
+            return false;
+        }
+        if disk.metadata.flush == FlushPhase::InFlight {
+            disk.metadata.flush = FlushPhase::Done;
+        }
+        true
+    }
+
+    /// Data was written to the backing disk.
+    pub(super) fn data_written(&mut self, index: DeviceIndex) {
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            disk.written_since_flush = true;
+        }
     }
 
     fn write_superblock(&mut self, index: DeviceIndex) {
@@ -320,6 +437,20 @@ impl Resource<'_> {
         self.disk_io_ends(index);
     }
 
+    fn begin_transaction(&mut self, index: DeviceIndex) {
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            if disk.metadata.transaction == TransactionPhase::None
+                && !disk.failed
+                && disk.activity_log.begin_transaction().is_some()
+            {
+                disk.metadata.transaction = TransactionPhase::Draining;
+            }
+        }
+    }
+
     fn advance_transaction(&mut self, index: DeviceIndex) {
         let Some(disk) = self
             .device_mut(index)
@@ -327,12 +458,6 @@ impl Resource<'_> {
         else {
             return;
         };
-        if disk.metadata.transaction == TransactionPhase::None {
-            if disk.failed || disk.activity_log.begin_transaction().is_none() {
-                return;
-            }
-            disk.metadata.transaction = TransactionPhase::Draining;
-        }
         if disk.metadata.transaction == TransactionPhase::Draining
             && disk.metadata.pages_in_flight == 0
         {

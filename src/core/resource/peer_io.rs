@@ -309,6 +309,7 @@ impl<'m> Resource<'m> {
         let sectors = peer_request.sectors();
         if success && peer_request.is_write() {
             device.counters.written = device.counters.written.saturating_add(sectors);
+            self.data_written(index);
         } else if success {
             device.counters.read = device.counters.read.saturating_add(sectors);
         } else {

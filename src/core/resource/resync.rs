@@ -156,6 +156,12 @@ impl Resource<'_> {
                 blocks,
             },
         );
+        if matches!(
+            new.connection,
+            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
+        ) {
+            self.start_bitmap_write(index);
+        }
         self.wishes.send_data = true;
         self.wishes.timer = true;
     }
@@ -214,7 +220,11 @@ impl Resource<'_> {
         let device = self.device_mut(index)?;
         let volume = device.volume;
         // What this node calls its data must be on the disk before the data changes.
-        if device.disk.as_ref()?.metadata.superblock_pending() || device.resync.in_flight >= window
+        let metadata = &device.disk.as_ref()?.metadata;
+        // So must which blocks differ: what is written and not flushed is forgotten in a crash, and asked for again.
+        if metadata.superblock_pending()
+            || metadata.task.is_some()
+            || device.resync.in_flight >= window
         {
             return None;
         }
@@ -497,6 +507,7 @@ impl Resource<'_> {
     /// A full resync that an administrator asks for without a peer: when it comes, all is different.
     pub(super) fn mark_everything(&mut self, index: DeviceIndex) {
         self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::Nothing);
+        self.suspend_activity_log(index);
     }
 }
 

@@ -12,6 +12,7 @@ use super::peer_request::{Purpose, Stage};
 use super::request::{Io, Operation, Remote, Request, WaitFor};
 use super::Resource;
 use crate::slab::Id;
+use crate::state::ConnectionState;
 use crate::wire::{
     encode_packet, Barrier, BarrierAck, BlockAck, BlockDescriptor, BlockRequest, Command,
     ConnectionFeatures, Data, DataFlags, FeatureFlags, Packet, RequestState, RequestStateReply,
@@ -179,6 +180,10 @@ impl Resource<'_> {
                 let packet = Packet::Uuids(self.uuids_packet(index)?);
                 if let Some(device) = self.device_mut(index) {
                     device.skip_initial_sync = false;
+                    device.introduced = true;
+                    if device.state.connection >= ConnectionState::Connected {
+                        device.discard_my_data = false;
+                    }
                 }
                 self.plain(&packet, self.volume(index)?, buffer)
             }

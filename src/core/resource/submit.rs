@@ -244,6 +244,7 @@ impl Resource<'_> {
             device.counters.read = device.counters.read.saturating_add(io.sectors());
         } else if success {
             device.counters.written = device.counters.written.saturating_add(io.sectors());
+            self.data_written(index);
         }
         if !success {
             self.local_request_failed(index, id, io);
