@@ -25,6 +25,8 @@ pub struct Record {
     pub peer_boot: u32,
     /// The link over which it is mirrored, if it is.
     pub link: Option<u32>,
+    /// The own disk was UpToDate.
+    pub good_disk: bool,
 }
 
 /// All requests, by their number.
@@ -71,6 +73,7 @@ impl World<'_> {
                 values: values.to_vec(),
                 peer_boot: self.nodes[1 - node].boot,
                 link: self.mirroring_link(node, volume),
+                good_disk: self.disk_is_good(node, volume),
             },
         );
         self.tell(node, || {

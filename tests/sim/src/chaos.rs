@@ -319,6 +319,11 @@ impl<'a> World<'a> {
         })
     }
 
+    pub fn disk_is_good(&self, node: usize, volume: u8) -> bool {
+        self.engine_state(node, usize::from(volume))
+            .is_some_and(|state| state.disk == DiskState::UpToDate)
+    }
+
     /// UpToDate data is in reach of a node.
     pub fn has_data(&self, node: usize, volume: u8) -> bool {
         self.engine_state(node, usize::from(volume))
@@ -446,10 +451,11 @@ impl<'a> World<'a> {
         let mut diskless = [0; 2];
         let mut stuck = 0;
         while self.now < end && self.failures.is_empty() {
-            self.run(1_000_000);
-            if self.in_sync() && self.is_idle() {
+            // Pings come and go: a moment without one is enough.
+            let calm = |world: &Self| world.in_sync() && world.is_idle();
+            if self.run_until(1_000_000, calm) {
                 self.run(3_000_000);
-                if self.in_sync() && self.is_idle() {
+                if self.run_until(1_000_000, calm) {
                     self.check_equal();
                     return;
                 }
@@ -518,7 +524,10 @@ impl<'a> World<'a> {
                 })
                 .collect::<Vec<_>>()
                 .join(",");
-            self.fail(format!("the world is healed, and not in order:{states}"));
+            let busy = self.busy();
+            self.fail(format!(
+                "the world is healed, and not in order:{states}{busy}"
+            ));
         }
     }
 

@@ -34,10 +34,12 @@ impl Pipe {
         self.flight.front().map(|(at, _)| *at)
     }
 
-    pub fn send(&mut self, bytes: Vec<u8>, arrives: u64) {
+    /// Puts bytes on their way, behind all others. Answers when they arrive.
+    pub fn send(&mut self, bytes: Vec<u8>, arrives: u64) -> u64 {
         self.last_arrival = self.last_arrival.max(arrives);
         self.in_flight += bytes.len();
         self.flight.push_back((self.last_arrival, bytes));
+        self.last_arrival
     }
 
     /// Moves what has arrived by `now` to the inbox.

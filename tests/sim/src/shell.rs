@@ -167,7 +167,10 @@ impl World<'_> {
     // Applications.
 
     /// An application submits something.
-    pub fn submit(&mut self, node: usize, volume: u8, io: Io, values: Vec<u64>) -> u64 {
+    pub fn submit(&mut self, node: usize, volume: u8, io: Io, mut values: Vec<u64>) -> u64 {
+        if io.is_write() {
+            values.resize(io.sectors() as usize, 0);
+        }
         let number = self.history_begins(node, volume, &io, &values);
         let application = Application { io, number, values };
         let Some(life) = self.nodes[node].life.as_mut() else {
@@ -463,7 +466,9 @@ impl World<'_> {
             | DiskIo::ActivityLog(device, sector, bytes, moment)
             | DiskIo::Page(device, _, sector, bytes, moment) => {
                 let disk = &mut place.disks[usize::from(device.0)];
-                disk.flush(*moment);
+                if disk.internal {
+                    disk.flush(*moment);
+                }
                 disk.write_meta(*sector, bytes);
             }
         }
@@ -818,9 +823,8 @@ impl World<'_> {
         if pipes.broken[1 - node] {
             return;
         }
-        pipes.pipes[node][socket].send(bytes, arrives);
-        let at = pipes.pipes[node][socket].next_arrival().unwrap_or(arrives);
-        self.push(at.max(arrives), Ev::Arrive(link, node, socket));
+        let at = pipes.pipes[node][socket].send(bytes, arrives);
+        self.push(at, Ev::Arrive(link, node, socket));
     }
 
     pub fn send_data(&mut self, node: usize) {

@@ -427,6 +427,41 @@ impl<'a> World<'a> {
             })
     }
 
+    /// What keeps the nodes busy.
+    pub fn busy(&self) -> String {
+        let mut text = String::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            let Some(life) = node.life.as_ref() else {
+                continue;
+            };
+            for (what, count) in [
+                ("requests", life.requests.len()),
+                ("requests without room", life.backlog.len()),
+                ("disk I/O", life.disk_io.len()),
+                ("peer requests", life.peer_pages.len()),
+                ("command", usize::from(life.running.is_some())),
+                ("effects", usize::from(life.engine.has_effects())),
+                ("sending", usize::from(life.sending.is_some())),
+                ("data to send", usize::from(life.scheduled.data)),
+                ("answers to send", usize::from(life.scheduled.meta)),
+            ] {
+                if count > 0 {
+                    text.push_str(&format!("; node {number}: {count} {what}"));
+                }
+            }
+            if let Some(link) = self.current_link(number).and_then(|id| self.links.get(&id)) {
+                for (socket, pipe) in link.pipes[number].iter().enumerate() {
+                    if pipe.unread() > 0 {
+                        let what = ["data", "meta"][socket];
+                        let unread = pipe.unread();
+                        text.push_str(&format!("; {unread} bytes of {what} from node {number}"));
+                    }
+                }
+            }
+        }
+        text
+    }
+
     pub fn is_primary(&self, node: usize, volume: usize) -> bool {
         self.engine_state(node, volume)
             .is_some_and(|state| state.role == Role::Primary)

@@ -141,7 +141,9 @@ impl World<'_> {
             return;
         };
         // Who writes where no data is good is told so by the state, and was promised nothing.
-        let promised = self.has_data(record.node, record.volume);
+        let promised = (record.good_disk && self.disk_is_good(record.node, record.volume))
+            || (record.link.is_some()
+                && record.link == self.mirroring_link(record.node, record.volume));
         if record.io.is_write() && promised {
             self.reads.write_ended(ended, number, record);
         }
