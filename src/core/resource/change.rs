@@ -61,7 +61,7 @@ impl Resource<'_> {
         let Some(old) = self.device(index).map(|device| device.state) else {
             return Err(StateCode::UnknownError);
         };
-        match decide(old, change, hard, &context) {
+        match decide(old, without_false_hope(&old, change), hard, &context) {
             Ok(decision) => {
                 if let Some(warning) = decision.warning {
                     self.log(index, LogMessage::StateWarning(warning));
@@ -114,6 +114,7 @@ impl Resource<'_> {
             let Some(old) = self.device(index).map(|device| device.state) else {
                 continue;
             };
+            let change = without_false_hope(&old, change);
             match decide(old, change, hard, &self.context(index)) {
                 Err(code) if !code.is_success() => return Err(code),
                 _ => {}
@@ -359,6 +360,15 @@ impl Resource<'_> {
 
     fn after_connection_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
         use ConnectionState as C;
+        if old.connection < C::Connected && new.connection >= C::Connected {
+            // From here on blocks come in sync.
+            if let Some(disk) = self
+                .device_mut(index)
+                .and_then(|device| device.disk.as_mut())
+            {
+                disk.log_suspended = false;
+            }
+        }
         if old.connection != C::WFBitMapS && new.connection == C::WFBitMapS {
             self.begin_bitmap_exchange(index);
             // A full resync writes the whole bitmap first; it sends afterwards.
@@ -414,6 +424,30 @@ impl Resource<'_> {
     /// Queues our state for the peer.
     pub(super) fn send_state(&mut self, index: DeviceIndex, state: &State) {
         self.send_data(DataItem::State(index, state.to_wire()));
+    }
+}
+
+/// A resync that is about to begin ends where one of the disks goes. In 8.4 the target is Connected then, and its Outdated
+/// disk counts as UpToDate, as all disks of connected nodes do. It is not: the source had something newer.
+pub(super) fn without_false_hope(old: &State, change: Change) -> Change {
+    use ConnectionState as C;
+    let new = change.apply_to(*old);
+    let aborts = new.connection > C::Connected
+        && (new.disk <= DiskState::Failed || new.peer_disk <= DiskState::Failed);
+    if !aborts {
+        return change;
+    }
+    let doubtful = |disk: DiskState| matches!(disk, DiskState::Outdated | DiskState::Consistent);
+    match old.connection {
+        C::StartingSyncT | C::WFBitMapT | C::WFSyncUUID | C::PausedSyncT | C::Behind
+            if doubtful(new.disk) =>
+        {
+            change.disk(DiskState::Inconsistent)
+        }
+        C::StartingSyncS | C::WFBitMapS | C::PausedSyncS | C::Ahead if doubtful(new.peer_disk) => {
+            change.peer_disk(DiskState::Inconsistent)
+        }
+        _ => change,
     }
 }
 

@@ -5,6 +5,7 @@
 //! One is under way at a time. Where both nodes want something at once, the one that accepted the meta socket goes first,
 //! and refuses the other's wish.
 
+use super::change::without_false_hope;
 use super::connection::{DataItem, MetaItem};
 use super::device::DeviceIndex;
 use super::log::LogMessage;
@@ -51,6 +52,7 @@ impl Resource<'_> {
         let Some(old) = self.device(index).map(|device| device.state) else {
             return Err(StateCode::UnknownError);
         };
+        let change = without_false_hope(&old, change);
         match plan(old, change, &self.context(index))? {
             Path::Local => self.change(index, change, false).map(|()| None),
             Path::AskPeer => self.ask_peer(Some(index), change).map(Some),
@@ -134,6 +136,7 @@ impl Resource<'_> {
                 let Some(old) = self.device(index).map(|device| device.state) else {
                     return self.end_operation(Err(StateCode::UnknownError));
                 };
+                let change = without_false_hope(&old, change);
                 still_waits(old, change, &self.context(index))
             }
             None if self.connection.state == ConnectionState::WFReportParams => Ok(()),
