@@ -283,7 +283,8 @@ impl Resource<'_> {
             self.send_data(DataItem::Uuids(index));
         }
         if new.peer_disk < DiskState::Inconsistent && new.disk >= DiskState::Inconsistent {
-            if old.peer != Role::Primary
+            // Not one that was Primary when it connected: whether it uses this data is not known yet.
+            if old.peer == Role::Secondary
                 && new.peer == Role::Primary
                 && new.disk >= DiskState::UpToDate
                 && self.bitmap_uuid(index) == Some(0)
