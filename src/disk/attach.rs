@@ -87,6 +87,7 @@ impl Device {
         result
     }
 
+    #[inline(never)]
     fn attach_read(
         &self,
         conf: DiskConf,
@@ -134,6 +135,7 @@ impl Device {
         })
     }
 
+    #[inline(never)]
     fn open_backing(&self, conf: &DiskConf, index: MetaIndex) -> Result<Backing, Refused> {
         let holder = Holder::new().map_err(|_| Refused::from(ReturnCode::NoMemory))?;
         let data = open(
@@ -161,6 +163,7 @@ impl Device {
         })
     }
 
+    #[inline(never)]
     fn read_superblock(
         &self,
         backing: &Backing,
@@ -197,6 +200,7 @@ impl Device {
     }
 
     /// The options as this disk allows them.
+    #[inline(never)]
     fn fitted(&self, mut conf: DiskConf, backing: &Backing, layout: &Layout) -> DiskConf {
         let limits = backing.data.limits();
         let discards =
@@ -213,6 +217,7 @@ impl Device {
         conf
     }
 
+    #[inline(never)]
     fn read_bitmap(
         &self,
         backing: &Backing,

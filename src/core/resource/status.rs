@@ -118,7 +118,7 @@ impl<'m> Resource<'m> {
             flags: disk.map_or(0, |disk| disk.superblock.flags.bits()),
             exposed_uuid: device.exposed_uuid,
             upper_blocked: !device.waiting.is_empty(),
-            log_suspended: false,
+            log_suspended: disk.is_some_and(|disk| disk.log_suspended),
             peer_uuids: device.peer.uuids,
             degraded: device.use_degraded_timeout,
             sync: self.sync_status(device),
