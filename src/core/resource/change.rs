@@ -273,8 +273,11 @@ impl Resource<'_> {
             || (new.disk >= DiskState::Outdated
                 && new.role == Role::Primary
                 && self.is_same_generation(index));
+        // Whether a diskless Primary that connects uses this data is not known before it has said so.
+        let introduces_itself = old.peer == Role::Unknown && new.peer == Role::Primary;
         if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
             && (new.role == Role::Primary || new.peer == Role::Primary)
+            && !introduces_itself
             && has_the_data
             && self.bitmap_uuid(index) == Some(0)
         {
