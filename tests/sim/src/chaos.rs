@@ -407,6 +407,10 @@ impl<'a> World<'a> {
         }
         let was_primary = (0..self.setup.volumes).any(|volume| self.is_primary(node, volume));
         let other_primary = (0..self.setup.volumes).any(|volume| self.is_primary(1 - node, volume));
+        if other_primary && !self.has_it(1 - node) {
+            // The only good disk lost its cache under a Primary that goes on: from here on nothing is promised.
+            self.reads.strict = false;
+        }
         let protocol = self.nodes[node].net.wire_protocol;
         let losses = lost.iter().any(|sectors| !sectors.is_empty());
         let held: Vec<(u8, u64, u64)> = lost

@@ -774,7 +774,7 @@ impl World<'_> {
 
     /// The receiver waits until nothing is left of the link.
     pub fn try_link_closed(&mut self, node: usize) {
-        let drained = self.nodes[node].life.as_ref().is_some_and(|life| {
+        let drained = self.nodes[node].life.as_mut().is_some_and(|life| {
             life.receiver == Receiver::Draining && life.engine.link_is_drained()
         });
         if drained {
