@@ -37,7 +37,10 @@ use crate::{
             TcpSocket, //
         }, //
     },
-    resource::Resource, //
+    resource::{
+        Engine,
+        Resource, //
+    }, //
 };
 
 /// What is read from the data socket at once: several small writes, the beginning of a large one.
@@ -67,9 +70,12 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
             resource.set_link(None);
             resource.engine(|engine| engine.link_down());
         }
-        resource
-            .room
-            .wait_event(|| resource.engine(|engine| engine.link_is_drained()));
+        resource.room.wait_event(|| {
+            resource.engine(|engine| {
+                engine.wait_for_room();
+                engine.link_is_drained()
+            })
+        });
         let after = resource.engine(|engine| engine.link_closed());
         if after == AfterLink::Stop || stop.should_stop() {
             return;
@@ -180,11 +186,14 @@ struct Fixed {
 }
 
 impl Fixed {
-    fn take(reader: &mut Reader<'_>, length: usize) -> Result<Self, Failure> {
+    /// Uses `whole` bytes of the reader, and keeps the last `length` of them.
+    fn take(reader: &mut Reader<'_>, whole: usize, length: usize) -> Result<Self, Failure> {
         let mut bytes = [0; MAX_PACKET_HEAD];
         let target = bytes.get_mut(..length).ok_or(Failure::Peer)?;
-        target.copy_from_slice(reader.wait(length)?);
-        reader.used(length);
+        let source = reader.wait(whole)?;
+        let header = whole.saturating_sub(length);
+        target.copy_from_slice(source.get(header..).ok_or(Failure::Peer)?);
+        reader.used(whole);
         Ok(Self { bytes, length })
     }
 
@@ -193,13 +202,43 @@ impl Fixed {
     }
 }
 
+/// What could be done with the bytes that have come.
+enum Step {
+    /// At least so many are needed.
+    Need(usize),
+    /// A packet; its header and fixed part are so many.
+    Packet(Head, usize, Received),
+}
+
+/// Gives the engine the next packet if its header and fixed part have come.
+fn step(engine: &mut Engine, bytes: &[u8]) -> Result<Step, ReceiveError> {
+    let size = engine.header_size();
+    let Some((header, rest)) = bytes.split_at_checked(size) else {
+        return Ok(Step::Need(size));
+    };
+    let head = engine.data_head(header)?;
+    let length = size + head.fixed;
+    match rest.get(..head.fixed) {
+        Some(fixed) => Ok(Step::Packet(head, length, engine.receive(head, fixed)?)),
+        None => Ok(Step::Need(length)),
+    }
+}
+
 fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(), Failure> {
-    let size = resource.peek(|guarded| guarded.engine.header_size());
-    let header = reader.wait(size)?;
-    let head = resource.peek(|guarded| guarded.engine.data_head(header))?;
-    reader.used(size);
-    let fixed = Fixed::take(reader, head.fixed)?;
-    match receive_when_there_is_room(resource, head, fixed.get())? {
+    let mut needed = 0;
+    let (head, length, mut received) = loop {
+        reader.wait(needed)?;
+        let bytes = reader.waiting();
+        match resource.engine(|engine| step(engine, bytes))? {
+            Step::Need(count) => needed = count,
+            Step::Packet(head, length, received) => break (head, length, received),
+        }
+    };
+    let fixed = Fixed::take(reader, length, head.fixed)?;
+    if received == Received::Wait {
+        received = receive_when_there_is_room(resource, head, fixed.get())?;
+    }
+    match received {
         Received::Done | Received::Wait => Ok(()),
         Received::Skip => Ok(reader.skip(head.payload as usize)?),
         Received::PeerPayload {
@@ -227,7 +266,7 @@ fn receive_when_there_is_room(
     head: Head,
     fixed: &[u8],
 ) -> Result<Received, Failure> {
-    let mut result = resource.engine(|engine| engine.receive(head, fixed));
+    let mut result = Ok(Received::Wait);
     while result == Ok(Received::Wait) {
         // Looks again after a while in any case: nobody promises to wake for everything that it may wait for.
         let _ = resource.room.wait_event_timeout(1000, || {

@@ -10,8 +10,7 @@ use drbd_core::{
             Effect,
             Outcome, //
         },
-        request::Operation,
-        Wishes, //
+        request::Operation, //
     },
     slab::Id, //
 };
@@ -111,50 +110,64 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
     }
 }
 
+/// What is taken from the engine under one lock.
+const AT_ONCE: usize = 8;
+
+/// Requests that have ended, on their way to whoever waits for them.
+type Ended = [Option<(Waiting, Outcome)>; AT_ONCE];
+
 /// Ends requests and starts block I/O until nothing is left, then wakes whom the engine wants awake. Sleeps.
 pub(crate) fn drain(resource: &Arc<Resource>) {
     loop {
-        end_requests(resource);
-        let (action, wishes) = {
+        let (ended, action, wishes) = {
             let mut guarded = resource.lock_now();
+            let ended = take_ended(&mut guarded);
             let action = next_action(&mut guarded);
-            let wishes = guarded.engine.take_wishes();
-            (action, wishes)
+            let engine = &mut guarded.engine;
+            let done = !engine.has_effects() && !engine.has_completions();
+            // An effect that is about to be carried out may bring more at once; the wishes of that come with it.
+            (ended, action, done.then(|| engine.take_wishes()))
         };
-        let done = action.is_none();
+        end(ended);
         if let Some(action) = action {
             resource.carry_out(action);
         }
-        // What the engine still wants done on the disk is done here: only others have to be woken.
-        resource.grant(Wishes {
-            worker: wishes.worker && done,
-            ..wishes
-        });
-        if done {
-            return;
+        if let Some(wishes) = wishes {
+            return resource.grant(wishes);
         }
+    }
+}
+
+fn take_ended(guarded: &mut Guarded) -> Ended {
+    core::array::from_fn(|_| {
+        let completion = guarded.engine.next_completion()?;
+        let waiting = guarded.take_bio(completion.device, completion.request)?;
+        Some((waiting, completion.outcome))
+    })
+}
+
+fn end(ended: Ended) {
+    for (Waiting { bio, start }, outcome) in ended.into_iter().flatten() {
+        let status = if outcome.is_success() {
+            BlkStatus::OK
+        } else {
+            BlkStatus::IO_ERROR
+        };
+        bio.end_accounted(status, start);
     }
 }
 
 /// Ends requests of applications. Any context.
 pub(crate) fn end_requests(resource: &Resource) {
     loop {
-        let ended: Option<(Waiting, Outcome)> = {
+        let (ended, more) = {
             let mut guarded = resource.lock_now();
-            let Some(completion) = guarded.engine.next_completion() else {
-                return;
-            };
-            guarded
-                .take_bio(completion.device, completion.request)
-                .map(|waiting| (waiting, completion.outcome))
+            let ended = take_ended(&mut guarded);
+            (ended, guarded.engine.has_completions())
         };
-        if let Some((Waiting { bio, start }, outcome)) = ended {
-            let status = if outcome.is_success() {
-                BlkStatus::OK
-            } else {
-                BlkStatus::IO_ERROR
-            };
-            bio.end_accounted(status, start);
+        end(ended);
+        if !more {
+            return;
         }
     }
 }
@@ -356,7 +369,9 @@ impl Resource {
                         let flags = OpFlags::NONE;
                         pages.submit(&backing.data, Direction::Read, flags, sector, context);
                     }
-                    Err(_) => self.peek(|guarded| guarded.engine.peer_io_done(index, id, false)),
+                    Err(_) => {
+                        self.engine_in_irq(|guarded| guarded.engine.peer_io_done(index, id, false));
+                    }
                 }
             }
             Action::Metadata {
@@ -371,7 +386,7 @@ impl Resource {
     }
 
     fn fail(&self, index: DeviceIndex, effect: Effect) {
-        self.peek(|guarded| {
+        self.engine_in_irq(|guarded| {
             let engine = &mut guarded.engine;
             match effect {
                 Effect::SubmitRequest { request, .. } => {

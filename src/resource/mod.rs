@@ -334,13 +334,16 @@ impl Resource {
 
     /// Uses the engine where sleeping is not allowed: what it asks for is left to the threads, except that requests end.
     pub(crate) fn engine_in_irq(&self, f: impl FnOnce(&mut Guarded)) {
-        let wishes = {
-            let mut guarded = self.guarded.lock();
-            guarded.engine.at(now());
+        let (wishes, completions) = {
+            let mut guarded = self.lock_now();
             f(&mut guarded);
-            guarded.engine.take_wishes()
+            let engine = &mut guarded.engine;
+            let completions = engine.has_completions();
+            (engine.take_wishes(), completions)
         };
-        effects::end_requests(self);
+        if completions {
+            effects::end_requests(self);
+        }
         self.grant(wishes);
     }
 

@@ -6,8 +6,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Full,
-        Release, //
+        Full, //
     },
 };
 
@@ -38,8 +37,10 @@ impl Signal {
 
     /// Wishes. Any context.
     pub(crate) fn raise(&self) {
-        self.raised.store(true, Release);
-        self.queue.wake_all();
+        // Whoever raised it before has woken the thread, which has not looked yet.
+        if !self.raised.xchg(true, Full) {
+            self.queue.wake_all();
+        }
     }
 
     /// Waits for a wish; false where the thread is to stop instead. Sleeps.

@@ -199,6 +199,12 @@ impl Resource<'_> {
                 .all(|(_, device)| device.peer_requests.is_empty())
     }
 
+    /// Somebody waits for something that [`Wishes::room`](super::Wishes::room) tells of, such as the end of what the disk
+    /// still does for a link.
+    pub fn wait_for_room(&mut self) {
+        self.room_wanted = true;
+    }
+
     /// The last thing that a receiver does with a link, once it is drained.
     pub fn link_closed(&mut self) -> AfterLink {
         self.connection.epochs.clear();

@@ -121,6 +121,8 @@ pub struct Resource<'m> {
     effects: Ring<'m, Effect>,
     events: Ring<'m, Event>,
     wishes: Wishes,
+    /// Somebody was told to wait for room since somebody was last woken for it.
+    room_wanted: bool,
     operations: Operations,
     /// Something changed that may let something else go on: see `make_progress`.
     progress: bool,
@@ -141,6 +143,7 @@ impl<'m> Resource<'m> {
             effects: Ring::new(tables.effects),
             events: Ring::new(tables.events),
             wishes: Wishes::default(),
+            room_wanted: false,
             operations: Operations::default(),
             progress: false,
             broken: false,
@@ -267,6 +270,11 @@ impl<'m> Resource<'m> {
     /// Whom to wake; asking clears it.
     pub fn take_wishes(&mut self) -> Wishes {
         self.wishes.worker |= self.has_effects();
+        // Most of the time nobody waits for room, and nobody has to be woken.
+        let room = core::mem::take(&mut self.wishes.room);
+        if room && core::mem::take(&mut self.room_wanted) {
+            self.wishes.room = true;
+        }
         self.wishes.events |= !self.events.is_empty();
         core::mem::take(&mut self.wishes)
     }

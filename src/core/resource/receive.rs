@@ -183,6 +183,7 @@ impl Resource<'_> {
             Ok(packet) => self.dispatch(head, packet),
             Err(_) => Err(ReceiveError::Malformed("cannot be decoded")),
         };
+        self.room_wanted |= result == Ok(Received::Wait);
         match result {
             Err(ReceiveError::Malformed(why)) => {
                 self.log(

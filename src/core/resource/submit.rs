@@ -78,6 +78,7 @@ impl Resource<'_> {
             return Admission::Refused;
         }
         let Ok(id) = device.requests.insert(Request::new(io, now)) else {
+            self.room_wanted = true;
             return Admission::Wait;
         };
         if !device.waiting.is_empty() || !self.try_start(index, id) {
