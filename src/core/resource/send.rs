@@ -12,7 +12,7 @@ use super::peer_request::{Purpose, Stage};
 use super::request::{Io, Operation, Remote, Request, WaitFor};
 use super::Resource;
 use crate::slab::Id;
-use crate::state::ConnectionState;
+use crate::state::{ConnectionState, DiskState};
 use crate::wire::{
     encode_packet, Barrier, BarrierAck, BlockAck, BlockDescriptor, BlockRequest, Command,
     ConnectionFeatures, Data, DataFlags, FeatureFlags, Packet, RequestState, RequestStateReply,
@@ -188,6 +188,9 @@ impl Resource<'_> {
                 self.plain(&packet, self.volume(index)?, buffer)
             }
             DataItem::State(index, state) => {
+                if self.outlived(index, state) {
+                    return None;
+                }
                 self.plain(&Packet::State(State { state }), self.volume(index)?, buffer)
             }
             DataItem::SyncUuid(index, uuid) => self.plain(
@@ -213,6 +216,17 @@ impl Resource<'_> {
             DataItem::Request(index, id) => self.send_request(index, id, buffer),
             DataItem::Reply(index, id) => self.send_reply(index, id, buffer),
         }
+    }
+
+    /// A disk that was about to be attached, and went before the peer heard of it: there are no UUIDs any more that
+    /// would have to come first. What became of it follows in the queue.
+    fn outlived(&self, index: DeviceIndex, state: u32) -> bool {
+        let was_negotiating = crate::state::State::from_wire(state)
+            .is_ok_and(|state| state.disk == DiskState::Negotiating);
+        was_negotiating
+            && self
+                .device(index)
+                .is_none_or(|device| device.state.disk < DiskState::Negotiating)
     }
 
     fn volume(&self, index: DeviceIndex) -> Option<u16> {
