@@ -9,6 +9,10 @@ use crate::world::World;
 impl World<'_> {
     /// A node lost power: `lost` are the sectors of each volume that have older content now, `before` what they had.
     pub fn check_durable(&mut self, node: usize, volume: u8, sector: u64, before: u64) {
+        // A target also writes what the source sends.
+        if !self.disk_is_good(node, volume) {
+            return;
+        }
         // A write of chaos writes its own number.
         let number = before;
         let Some(write) = self.history.records.get(&number) else {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::{Io, Operation};
 
 use crate::app::Record;
@@ -142,7 +143,8 @@ impl World<'_> {
         };
         // Who writes where no data is good is told so by the state, and was promised nothing.
         let promised = (record.good_disk && self.disk_is_good(record.node, record.volume))
-            || (record.link.is_some()
+            || (self.nodes[record.node].net.wire_protocol != Protocol::A
+                && record.link.is_some()
                 && record.link == self.mirroring_link(record.node, record.volume));
         if record.io.is_write() && promised {
             self.reads.write_ended(ended, number, record);
