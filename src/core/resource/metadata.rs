@@ -684,6 +684,7 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             device.retry_waiting = true;
         }
+        self.progress = true;
         match then {
             AfterBitmap::Nothing => {}
             AfterBitmap::SendBitmap => self.queue_bitmap(index),
