@@ -5,6 +5,7 @@
 //! The target keeps a window of requests open. Each is a peer request from the moment it is sent, so that what comes
 //! back is known to have been asked for, and so that applications stay off the range meanwhile.
 
+use super::connection::DataItem;
 use super::device::{AfterBitmap, BitmapTask, Device, DeviceIndex, Resync};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
@@ -16,6 +17,7 @@ use super::Resource;
 use crate::num::{u32_to_usize, usize_to_u64, SECTORS_PER_BLOCK};
 use crate::slab::Id;
 use crate::state::{Change, ConnectionState, DiskState, Role, State};
+use crate::uuid::{without_primary_bit, JUST_CREATED};
 use crate::wire::block::ID_SYNCER;
 use crate::wire::{BlockAck, BlockRequest, Command, Data, DataFlags, Packet};
 
@@ -64,9 +66,22 @@ impl Resource<'_> {
                 let _ = self.change(index, wanted, false);
             }
             Some(ConnectionState::StartingSyncS) => {
+                self.name_used_data(index);
                 self.prepare_resync(index, ConnectionState::SyncSource);
             }
             _ => {}
+        }
+    }
+
+    /// A disk that was never used becomes the source of a resync by an administrator's wish: from now on it is used, and
+    /// must not be taken for a new one again, nor its peer.
+    fn name_used_data(&mut self, index: DeviceIndex) {
+        let never_used = self
+            .own_uuids(index)
+            .is_some_and(|uuids| without_primary_bit(uuids.current) == JUST_CREATED);
+        if never_used {
+            self.new_current_uuid(index);
+            self.send_data(DataItem::Uuids(index));
         }
     }
 
@@ -397,10 +412,33 @@ impl Resource<'_> {
                     .disk
                     .as_ref()
                     .is_some_and(|disk| disk.metadata.superblock_pending()));
-        if left > device.resync.failed || pending {
+        let done = left <= device.resync.failed && !pending;
+        if !done || (is_target && !self.peer_has_acknowledgements(index)) {
+            if let Some(device) = self.device_mut(index).filter(|_| !done) {
+                device.resync.finish_after_ping = None;
+            }
             return;
         }
         self.finish_resync(index, is_target);
+    }
+
+    /// Whether the source has read what we acknowledged. Our state goes over the other socket: a source of 8.4 that hears
+    /// of the end before it has all acknowledgements does not finish.
+    fn peer_has_acknowledgements(&mut self, index: DeviceIndex) -> bool {
+        let answered = self.connection.pings_answered;
+        let Some(device) = self.device(index) else {
+            return false;
+        };
+        match device.resync.finish_after_ping {
+            Some(number) => answered >= number,
+            None => {
+                let number = self.send_ping();
+                if let Some(device) = self.device_mut(index) {
+                    device.resync.finish_after_ping = Some(number);
+                }
+                false
+            }
+        }
     }
 
     fn finish_resync(&mut self, index: DeviceIndex, is_target: bool) {
