@@ -165,6 +165,9 @@ pub struct Connection<'m> {
     pub(super) last_received: u64,
     /// When the ping that waits for its answer was queued.
     pub(super) ping_sent: Option<u64>,
+    /// Pings queued on this link, and how many of them were answered.
+    pub(super) pings: u64,
+    pub(super) pings_answered: u64,
     /// A `timeout` passed without the socket taking data this many times.
     pub(super) stalls: u32,
 }
@@ -191,6 +194,8 @@ impl<'m> Connection<'m> {
             next_epoch: 1,
             last_received: 0,
             ping_sent: None,
+            pings: 0,
+            pings_answered: 0,
             stalls: 0,
         }
     }

@@ -83,6 +83,8 @@ pub struct Resync {
     pub in_flight: u64,
     /// Target: sectors that the configured rate allows to ask for at once.
     pub budget: u64,
+    /// Target: all is written; the peer has all acknowledgements when it has answered this many pings.
+    pub finish_after_ping: Option<u64>,
     /// Target: when `budget` was filled up last.
     pub refilled_at: u64,
     /// Recent points of the way: when, and how many blocks were left.

@@ -59,6 +59,8 @@ impl Resource<'_> {
         connection.state_sent = false;
         connection.last_received = now;
         connection.ping_sent = None;
+        connection.pings = 0;
+        connection.pings_answered = 0;
         connection.stalls = 0;
         self.broken = false;
         self.send_data(DataItem::Features);

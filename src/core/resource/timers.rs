@@ -113,16 +113,31 @@ impl Resource<'_> {
     /// Asks the peer whether it is there.
     pub fn request_ping(&mut self) {
         if self.connection.phase == Phase::Open && self.connection.ping_sent.is_none() {
-            self.connection.ping_sent = Some(self.now);
-            self.send_meta(MetaItem::Ping);
-            self.wishes.timer = true;
+            self.send_ping();
         }
+    }
+
+    /// Queues a ping behind all acknowledgements so far; its answer is the answer number that this gives.
+    pub(super) fn send_ping(&mut self) -> u64 {
+        let now = self.now;
+        let connection = &mut self.connection;
+        connection.ping_sent = connection.ping_sent.or(Some(now));
+        connection.pings = connection.pings.saturating_add(1);
+        let number = connection.pings;
+        self.send_meta(MetaItem::Ping);
+        self.wishes.timer = true;
+        number
     }
 
     /// `P_PING_ACK`
     pub(super) fn ping_acknowledged(&mut self) {
-        self.connection.ping_sent = None;
+        let connection = &mut self.connection;
+        connection.ping_sent = None;
+        connection.pings_answered = connection.pings_answered.saturating_add(1);
         self.wishes.operations = true;
+        for index in self.indices() {
+            self.finish_resync_if_done(index);
+        }
     }
 
     /// Whether a ping waits for its answer.
