@@ -26,7 +26,7 @@ use crate::meta::superblock::{MetaFlags, SUPERBLOCK_BYTES};
 use crate::meta::transaction::{seal, TRANSACTION_BYTES};
 use crate::num::SECTORS_PER_AL_EXTENT;
 use crate::slab::Id;
-use crate::state::{Change, DiskState};
+use crate::state::{Change, ConnectionState, DiskState};
 
 /// Bitmap pages that a task keeps on their way at once.
 const PAGES_AT_ONCE: u32 = 16;
@@ -99,6 +99,10 @@ impl MetadataWriter {
 }
 
 impl Disk<'_> {
+    fn all_out_of_sync(&self) -> bool {
+        self.bitmap.bits() > 0 && self.bitmap.weight() == self.bitmap.bits()
+    }
+
     /// Whether data must be flushed before metadata is written, because nothing else sees to it.
     fn needs_flush(&self) -> bool {
         self.written_since_flush
@@ -115,6 +119,7 @@ impl Device<'_> {
         let Some(disk) = self.disk.as_mut() else {
             return true;
         };
+        disk.log_suspended &= disk.all_out_of_sync();
         if sectors == 0 || (disk.log_suspended && !*held) {
             return true;
         }
@@ -185,12 +190,12 @@ impl Resource<'_> {
 
     /// Where all blocks are out of sync already, writes need not be in the activity log, until there is a connection.
     pub(super) fn suspend_activity_log(&mut self, index: DeviceIndex) {
-        if let Some(disk) = self
-            .device_mut(index)
-            .and_then(|device| device.disk.as_mut())
-        {
-            disk.log_suspended =
-                disk.bitmap.bits() > 0 && disk.bitmap.weight() == disk.bitmap.bits();
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let alone = device.state.connection < ConnectionState::Connected;
+        if let Some(disk) = device.disk.as_mut() {
+            disk.log_suspended = alone && disk.all_out_of_sync();
         }
     }
 
