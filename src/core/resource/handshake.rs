@@ -227,11 +227,8 @@ impl Resource<'_> {
         }
         let mut peer_disk = peer.disk;
         if peer.disk == DiskState::Negotiating {
-            let Some([.., flags]) = device.peer.uuids else {
-                return Err(ReceiveError::Malformed(
-                    "a disk that negotiates without UUIDs",
-                ));
-            };
+            // Its UUIDs are forgotten where our own disk began to be attached just now. It will send them again.
+            let flags = device.peer.uuids.map_or(0, |[.., flags]| flags);
             peer_disk = if flags & FLAG_INCONSISTENT != 0 {
                 DiskState::Inconsistent
             } else {

@@ -162,6 +162,7 @@ impl Resource<'_> {
             self.operations.result = Some((operation.ticket, result));
         }
         self.wishes.operations = true;
+        self.wishes.room = true;
     }
 
     /// `P_STATE_CHG_REPLY`, `P_CONN_ST_CHG_REPLY`
@@ -191,7 +192,7 @@ impl Resource<'_> {
         request: RequestState,
     ) -> Result<Received, ReceiveError> {
         let change = wanted_change(request)?;
-        if self.connection.meta_queue.room() < 64 {
+        if self.connection.meta_queue.room() < 64 || self.expects_answer() {
             return Ok(Received::Wait);
         }
         let code = if self.connection.resolve_conflicts && self.operations.current.is_some() {
@@ -216,7 +217,7 @@ impl Resource<'_> {
         request: RequestState,
     ) -> Result<Received, ReceiveError> {
         let change = wanted_change(request)?;
-        if self.connection.meta_queue.room() < 64 {
+        if self.connection.meta_queue.room() < 64 || self.expects_answer() {
             return Ok(Received::Wait);
         }
         let code = if self.connection.resolve_conflicts && self.operations.current.is_some() {
@@ -230,6 +231,13 @@ impl Resource<'_> {
         };
         self.send_meta(MetaItem::StateReply { device: None, code });
         Ok(Received::Done)
+    }
+
+    /// Whether the peer's answer to our own wish comes before its wish can be looked at. The node that decides conflicts
+    /// answers at once; its later wish may overtake the answer, which comes on the other socket. To act on it first would
+    /// be to decide about a state that the peer does not know.
+    fn expects_answer(&self) -> bool {
+        !self.connection.resolve_conflicts && self.operations.current.is_some()
     }
 
     fn answer(&mut self, result: OperationResult) -> StateCode {
