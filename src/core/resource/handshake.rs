@@ -374,6 +374,12 @@ impl Resource<'_> {
                 change = change.disk(disks.own);
             }
         }
+        let disk = change.disk.unwrap_or(device.state.disk);
+        if disk == DiskState::Outdated && peer.disk < DiskState::Negotiating {
+            // A connection makes Outdated data UpToDate, because the handshake has settled what it is worth. A peer
+            // without a disk settles nothing.
+            change = change.disk(DiskState::Inconsistent);
+        }
         let connecting = old.connection < C::Connected && connection >= C::Connected;
         if let Err(code) = self.change(index, change, !connecting) {
             self.log(index, LogMessage::StateChangeFailed(code));
