@@ -110,7 +110,7 @@ impl Resource<'_> {
                 return;
             }
             if !epoch.flush_started {
-                if self.effects.room() < super::MAX_VOLUMES.saturating_add(8) {
+                if self.effect_room() < super::MAX_VOLUMES.saturating_add(8) {
                     self.progress = true;
                     return;
                 }

@@ -302,7 +302,7 @@ impl Resource<'_> {
 
     /// Writes what is to be written, as far as the order allows.
     pub(super) fn advance_metadata(&mut self, index: DeviceIndex) {
-        if self.effects.room() < ROOM_FOR_EVICTION {
+        if self.effect_room() < ROOM_FOR_EVICTION {
             self.progress = true;
             return;
         }
@@ -638,7 +638,7 @@ impl Resource<'_> {
     /// Writes some more of the dirty pages; true when all are durable.
     fn write_dirty_pages(&mut self, index: DeviceIndex) -> bool {
         loop {
-            let room = self.effects.room() > ROOM_FOR_EVICTION;
+            let room = self.effect_room() > ROOM_FOR_EVICTION;
             let Some(disk) = self
                 .device_mut(index)
                 .and_then(|device| device.disk.as_mut())

@@ -123,6 +123,8 @@ pub struct Resource<'m> {
     wishes: Wishes,
     /// Somebody was told to wait for room since somebody was last woken for it.
     room_wanted: bool,
+    /// Peer requests of all devices: each is owed the effect that releases it, and an answer.
+    peer_requests: usize,
     operations: Operations,
     /// Something changed that may let something else go on: see `make_progress`.
     progress: bool,
@@ -144,6 +146,7 @@ impl<'m> Resource<'m> {
             events: Ring::new(tables.events),
             wishes: Wishes::default(),
             room_wanted: false,
+            peer_requests: 0,
             operations: Operations::default(),
             progress: false,
             broken: false,
@@ -237,6 +240,7 @@ impl<'m> Resource<'m> {
             self.make_progress();
         }
         let effect = self.effects.pop()?;
+        self.wishes.room = true;
         if let Effect::ReleasePeerRequest {
             device,
             peer_request,
@@ -254,7 +258,9 @@ impl<'m> Resource<'m> {
 
     /// The next thing for the worker.
     pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let event = self.events.pop();
+        self.wishes.room |= event.is_some();
+        event
     }
 
     /// Whether [`next_completion`](Self::next_completion) has something.
@@ -298,6 +304,24 @@ impl<'m> Resource<'m> {
     fn present(&self) -> impl Iterator<Item = (DeviceIndex, &Device<'m>)> {
         self.indices()
             .filter_map(|index| self.device(index).map(|device| (index, device)))
+    }
+
+    /// Room for effects beyond those that are owed to peer requests.
+    fn effect_room(&self) -> usize {
+        self.effects.room().saturating_sub(self.peer_requests)
+    }
+
+    /// Room in the data queue beyond the replies that peer requests are owed.
+    fn data_room(&self) -> usize {
+        self.connection
+            .data_queue
+            .room()
+            .saturating_sub(self.peer_requests)
+    }
+
+    /// Whether the worker is so far behind that nothing may be taken in that could lead to more events.
+    fn is_behind_with_events(&self) -> bool {
+        self.events.len() > self.events.room()
     }
 
     fn effect(&mut self, effect: Effect) {

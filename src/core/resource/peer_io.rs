@@ -51,7 +51,7 @@ impl<'m> Resource<'m> {
         if write.size % 512 != 0 || !device.holds(write.sector, u64::from(write.size >> 9)) {
             return Err(ReceiveError::Malformed("a range outside the device"));
         }
-        if self.meta_room() == 0 || self.effects.room() < 8 || self.connection.epochs.room() < 2 {
+        if self.meta_room() == 0 || self.effect_room() < 8 || self.connection.epochs.room() < 2 {
             return Ok(Received::Wait);
         }
         if device.state.disk < DiskState::Inconsistent {
@@ -94,6 +94,7 @@ impl<'m> Resource<'m> {
         let Ok(id) = device.peer_requests.insert(peer_request) else {
             return Ok(Received::Wait);
         };
+        self.peer_requests = self.peer_requests.saturating_add(1);
         let epoch = self.count_write_in_epoch(index, true);
         if let Some(peer_request) = self.peer_request_mut(index, id) {
             peer_request.epoch = epoch;
@@ -128,8 +129,7 @@ impl<'m> Resource<'m> {
         {
             return Err(ReceiveError::Malformed("a range outside the device"));
         }
-        if self.meta_room() == 0 || self.effects.room() < 8 || self.connection.data_queue.room() < 8
-        {
+        if self.meta_room() == 0 || self.effect_room() < 8 || self.data_room() < 64 {
             return Ok(Received::Wait);
         }
         let needed = if purpose == Purpose::Read {
@@ -165,6 +165,7 @@ impl<'m> Resource<'m> {
         let Ok(id) = device.peer_requests.insert(peer_request) else {
             return Ok(Received::Wait);
         };
+        self.peer_requests = self.peer_requests.saturating_add(1);
         self.enqueue_peer_request(index, id);
         Ok(Received::Done)
     }
@@ -260,7 +261,8 @@ impl<'m> Resource<'m> {
 
     fn try_start_peer(&mut self, index: DeviceIndex, id: Id) -> bool {
         let oldest_epoch = self.connection.epochs.front().map(|epoch| epoch.number);
-        if self.effects.room() < 8 {
+        if self.effect_room() < 8 {
+            self.retry_when_drained(index);
             return false;
         }
         let Some(device) = self.device(index) else {
@@ -409,8 +411,11 @@ impl<'m> Resource<'m> {
 
     /// The shell is about to free the pages.
     pub(super) fn peer_request_released(&mut self, index: DeviceIndex, id: Id) {
-        if let Some(device) = self.device_mut(index) {
-            device.peer_requests.remove(id);
+        let removed = self
+            .device_mut(index)
+            .and_then(|device| device.peer_requests.remove(id));
+        if removed.is_some() {
+            self.peer_requests = self.peer_requests.saturating_sub(1);
         }
         self.wishes.room = true;
     }
@@ -459,10 +464,7 @@ impl<'m> Resource<'m> {
 
     /// Room for answers beyond those that are owed already.
     fn meta_room(&self) -> usize {
-        let owed: usize = self
-            .present()
-            .map(|(_, device)| device.peer_requests.len())
-            .fold(64, usize::saturating_add);
+        let owed = self.peer_requests.saturating_add(64);
         self.connection.meta_queue.room().saturating_sub(owed)
     }
 

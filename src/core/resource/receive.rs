@@ -173,6 +173,10 @@ impl Resource<'_> {
         {
             return Err(ReceiveError::GoingDown);
         }
+        if self.is_behind_with_events() {
+            self.room_wanted = true;
+            return Ok(Received::Wait);
+        }
         let (agreed, features) = if self.connection.phase == Phase::Features {
             (PROTOCOL_VERSION_FIRST_CONTACT, FeatureFlags::NONE)
         } else {

@@ -256,11 +256,11 @@ impl Resource<'_> {
             return None;
         }
         let size = u32::try_from(sectors.checked_mul(512)?).ok()?;
-        let id = device.remember_resync_request(sector, size)?;
+        device.remember_resync_request(sector, size)?;
+        self.peer_requests = self.peer_requests.saturating_add(1);
         let device = self.device_mut(index)?;
         device.resync.cursor = sector.saturating_add(sectors).div_ceil(SECTORS_PER_BLOCK);
         device.resync.in_flight = device.resync.in_flight.saturating_add(sectors);
-        let _ = id;
         let request = BlockRequest {
             sector,
             block_id: ID_SYNCER,
@@ -280,7 +280,7 @@ impl Resource<'_> {
         data: Data,
         size: u32,
     ) -> Result<Received, ReceiveError> {
-        if self.effects.room() < 8 {
+        if self.effect_room() < 8 {
             return Ok(Received::Wait);
         }
         let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;

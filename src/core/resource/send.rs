@@ -402,6 +402,7 @@ impl Resource<'_> {
                 break;
             };
             filled = filled.saturating_add(self.send_meta_item(item, rest).unwrap_or(0));
+            self.wishes.room = true;
         }
         (filled > 0).then_some(filled)
     }

@@ -112,12 +112,21 @@ impl Resource<'_> {
         }
     }
 
+    /// There are more effects than anybody carried out so far: once that is done, those who wait get another chance.
+    pub(super) fn retry_when_drained(&mut self, index: DeviceIndex) {
+        if let Some(device) = self.device_mut(index) {
+            device.retry_waiting = true;
+        }
+        self.progress = true;
+    }
+
     /// Starts a request if nothing stands in its way.
     fn try_start(&mut self, index: DeviceIndex, id: Id) -> bool {
-        if self.effects.room() < 8
-            || self.connection.data_queue.room() < 8
-            || self.connection.transfer_log.room() == 0
-        {
+        if self.effect_room() < 8 {
+            self.retry_when_drained(index);
+            return false;
+        }
+        if self.data_room() < 64 || self.connection.transfer_log.room() == 0 {
             self.connection.close_epoch();
             self.wishes.send_data = true;
             return false;
