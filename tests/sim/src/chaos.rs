@@ -290,7 +290,7 @@ impl<'a> World<'a> {
                         .as_ref()
                         .is_none_or(|life| life.admin.is_empty() && life.running.is_none())
                 };
-                if !orderly || (current[node] && idle(0) && idle(1)) {
+                if !orderly || (current[node] && self.has_it(node) && idle(0) && idle(1)) {
                     for volume in 0..volumes {
                         self.wish(node, Admin::Promote(volume as u8));
                     }
