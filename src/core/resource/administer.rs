@@ -228,6 +228,8 @@ impl Resource<'_> {
         if usable {
             if role == Role::Primary && ((alone && self.bitmap_uuid(index) == Some(0)) || forced) {
                 self.new_current_uuid(index);
+            } else if role == Role::Primary && alone {
+                self.part_from_target(index);
             }
             if let Some(mut uuids) = self.own_uuids(index) {
                 uuids.set_primary(role == Role::Primary);

@@ -161,6 +161,7 @@ impl Resource<'_> {
         }
         self.after_resync_started(index, old, new);
         self.after_peer_disk_changed(index, old, new);
+        self.after_target_lost(index, old, new);
         self.after_role_changed(index, old, new);
         self.tell_peer(index, old, new);
         self.after_connection_changed(index, old, new);
@@ -249,6 +250,7 @@ impl Resource<'_> {
             )
         };
         if !is_source(old.connection) && is_source(new.connection) {
+            self.note_target(index);
             self.send_sync_uuid(index);
         }
         if new.connection.is_resync() && !old.connection.is_resync() {

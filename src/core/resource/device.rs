@@ -228,6 +228,12 @@ pub struct Device<'m> {
     /// Our UUIDs went out over this link.
     pub(super) introduced: bool,
     pub(super) skip_initial_sync: bool,
+    /// As source: the current UUID of the target when the resync began.
+    pub(super) target_current: u64,
+    /// As source: the target is known to have begun.
+    pub(super) target_begun: bool,
+    /// The target that was lost may have this node's current UUID.
+    pub(super) target_may_be_equal: bool,
     pub(super) sync_wanted: Option<ConnectionState>,
     pub(super) resync_after_negotiation: bool,
     pub(super) use_degraded_timeout: bool,
@@ -263,6 +269,9 @@ impl<'m> Device<'m> {
             discard_my_data: false,
             introduced: false,
             skip_initial_sync: false,
+            target_current: 0,
+            target_begun: false,
+            target_may_be_equal: false,
             sync_wanted: None,
             resync_after_negotiation: false,
             use_degraded_timeout: false,

@@ -236,6 +236,12 @@ impl Resource<'_> {
             };
             self.log(index, LogMessage::RealPeerDisk(peer_disk));
         }
+        if matches!(
+            peer.connection,
+            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
+        ) {
+            self.target_has_begun(index);
+        }
         if let Some(settled) = self.end_of_resync_word(index, &old, &peer, &mut peer_disk) {
             return settled;
         }

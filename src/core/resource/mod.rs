@@ -37,6 +37,7 @@ mod change;
 mod epoch;
 mod handshake;
 mod link;
+mod lost_target;
 mod metadata;
 mod operation;
 mod peer_io;

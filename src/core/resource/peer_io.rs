@@ -166,6 +166,9 @@ impl<'m> Resource<'m> {
             return Ok(Received::Wait);
         };
         self.peer_requests = self.peer_requests.saturating_add(1);
+        if purpose == Purpose::ResyncRead {
+            self.target_has_begun(index);
+        }
         self.enqueue_peer_request(index, id);
         Ok(Received::Done)
     }

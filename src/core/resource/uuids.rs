@@ -59,6 +59,20 @@ impl Resource<'_> {
         self.hold_requests_for_superblock(index);
     }
 
+    /// The same, while the bitmap counts already: see [`lost_target`](super::lost_target).
+    pub(super) fn new_current_uuid_beside_bitmap(&mut self, index: DeviceIndex) {
+        let Some(mut uuids) = self.own_uuids(index) else {
+            return;
+        };
+        let random = self.random_word();
+        let primary = self
+            .device(index)
+            .is_some_and(|device| device.state.role == Role::Primary);
+        uuids.new_current_beside_bitmap(random, primary);
+        self.set_uuids(index, uuids, "new current UUID");
+        self.hold_requests_for_superblock(index);
+    }
+
     /// `P_UUIDS` as it is to be sent.
     pub(super) fn uuids_packet(&self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
         let device = self.device(index)?;

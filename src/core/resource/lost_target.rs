@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A source that loses its target near the end of a resync does not know whether the target is UpToDate by now, and
+//! carries the very same current UUID. The C driver goes on writing under that UUID; should the former target be written
+//! to as well, the next meeting takes the former source for its past, and what the source wrote is gone without a word.
+//! Here the data gets another current UUID before it changes without the target.
+//!
+//! The knowledge is in memory only: a source that reboots meanwhile has forgotten it.
+
+use super::connection::DataItem;
+use super::device::DeviceIndex;
+use super::Resource;
+use crate::state::{ConnectionState, DiskState, Role, State};
+
+fn is_source(state: ConnectionState) -> bool {
+    matches!(
+        state,
+        ConnectionState::SyncSource | ConnectionState::PausedSyncS
+    )
+}
+
+impl Resource<'_> {
+    /// This node becomes the source of a resync: remembers what its target is now.
+    pub(super) fn note_target(&mut self, index: DeviceIndex) {
+        let current = self.peer_uuids(index).map_or(0, |uuids| uuids.current);
+        if let Some(device) = self.device_mut(index) {
+            device.target_current = current;
+            device.target_begun = false;
+        }
+    }
+
+    /// The target asks for blocks, or says that it is one.
+    pub(super) fn target_has_begun(&mut self, index: DeviceIndex) {
+        if let Some(device) = self.device_mut(index) {
+            device.target_begun = true;
+        }
+    }
+
+    /// After each change of state.
+    pub(super) fn after_target_lost(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        use ConnectionState as C;
+        let met = old.connection < C::Connected && new.connection >= C::Connected;
+        let finished = new.connection == C::Connected && new.peer_disk == DiskState::UpToDate;
+        if met || finished {
+            if let Some(device) = self.device_mut(index) {
+                device.target_may_be_equal = false;
+            }
+        } else if is_source(old.connection) && !is_source(new.connection) {
+            let own = self.own_uuids(index);
+            if let (Some(own), Some(device)) = (own, self.device_mut(index)) {
+                // Whether everything was sent is not counted: a UUID too many does no harm.
+                let begun = device.target_begun;
+                device.target_may_be_equal =
+                    own.may_be_current_of_target(device.target_current, begun, begun);
+            }
+        }
+        if new.role == Role::Primary || new.peer == Role::Primary {
+            self.part_from_target(index);
+        }
+    }
+
+    /// The data is about to change without the former target.
+    pub(super) fn part_from_target(&mut self, index: DeviceIndex) {
+        let due = self.device_mut(index).is_some_and(|device| {
+            device.state.disk >= DiskState::UpToDate
+                && core::mem::take(&mut device.target_may_be_equal)
+        });
+        if !due || self.bitmap_uuid(index) == Some(0) {
+            return;
+        }
+        self.new_current_uuid_beside_bitmap(index);
+        self.send_data(DataItem::Uuids(index));
+    }
+}
