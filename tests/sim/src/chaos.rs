@@ -347,6 +347,17 @@ impl<'a> World<'a> {
         let primary = (0..self.setup.volumes).any(|volume| self.is_primary(node, volume));
         if primary && self.plan.is_some() {
             self.note_who_has_it(node);
+            self.disk_counts(node);
+        }
+    }
+
+    /// What a node has after a crash is what applications see from now on.
+    fn disk_counts(&mut self, node: usize) {
+        let Some(plan) = self.plan.as_mut() else {
+            return;
+        };
+        for (volume, sector, held) in std::mem::take(&mut plan.lost[node]) {
+            self.reads.allow(volume, sector, held);
         }
     }
 
@@ -378,9 +389,7 @@ impl<'a> World<'a> {
             plan.current = [true; 2];
         }
         if promoted || source {
-            for (volume, sector, held) in std::mem::take(&mut plan.lost[node]) {
-                self.reads.allow(volume, sector, held);
-            }
+            self.disk_counts(node);
         }
     }
 

@@ -34,7 +34,10 @@ impl World<'_> {
         let mirrored = record.link.is_some() && record.link == self.mirroring_link(node, volume);
         // A peer that has crashed meanwhile, and not been missed yet, is another matter.
         // So is one that has just given its disk up: nobody promotes it.
-        if mirrored && self.disk_is_good(peer, volume) && self.nodes[peer].life.is_some() && self.nodes[peer].boot == record.peer_boot
+        if mirrored
+            && self.disk_is_good(peer, volume)
+            && self.nodes[peer].life.is_some()
+            && self.nodes[peer].boot == record.peer_boot
         {
             self.check_content(peer, volume, number, record);
         }
