@@ -355,8 +355,11 @@ impl<'m> Resource<'m> {
     }
 
     fn send_data(&mut self, item: DataItem) {
-        if self.connection.phase == connection::Phase::Down {
-            return;
+        match self.connection.phase {
+            connection::Phase::Down => return,
+            // Nothing else is understood yet; the introduction tells the peer all there is to know.
+            connection::Phase::Features if item != DataItem::Features => return,
+            _ => {}
         }
         if self.connection.data_queue.push(item).is_err() {
             self.break_down();
