@@ -209,8 +209,8 @@ impl<'a> World<'a> {
             }
             74..=77 => self.wish(node, Admin::PauseSync(volume)),
             78..=84 => self.wish(node, Admin::ResumeSync(volume)),
-            85..=87 if !orderly || self.in_sync() => self.wish(node, Admin::Invalidate(volume)),
-            88..=90 if !orderly || self.in_sync() => {
+            85..=87 if !orderly || self.is_quiet() => self.wish(node, Admin::Invalidate(volume)),
+            88..=90 if !orderly || self.is_quiet() => {
                 self.wish(node, Admin::InvalidateRemote(volume));
             }
             91..=99 if !orderly => {
@@ -227,6 +227,16 @@ impl<'a> World<'a> {
             }
             _ => {}
         }
+    }
+
+    /// In order, and no command under way.
+    fn is_quiet(&self) -> bool {
+        self.in_sync()
+            && self.nodes.iter().all(|node| {
+                node.life
+                    .as_ref()
+                    .is_none_or(|life| life.admin.is_empty() && life.running.is_none())
+            })
     }
 
     fn wish(&mut self, node: usize, command: Admin) {

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Seeds that once failed, by what they found. The story of a seed changes with the engine and with the simulator: most of
+//! these are other stories by now, and good ones still.
+
+use bumpalo::Bump;
+use drbd_sim::world::World;
+
+fn play(seed: u64) {
+    let arena = Bump::new();
+    let mut world = World::chaotic(&arena, seed);
+    world.play();
+    assert_eq!(
+        world.failures,
+        Vec::<String>::new(),
+        "make sim SEED={seed} tells the story"
+    );
+}
+
+macro_rules! seeds {
+    ($($name:ident = $seed:literal,)+) => {
+        $(
+            #[test]
+            fn $name() {
+                play($seed);
+            }
+        )+
+    };
+}
+
+seeds! {
+    demotion_before_everything_was_stable = 10,
+    sync_uuid_sent_before_it_was_stable = 58,
+    resynced_blocks_lost_in_the_cache = 41,
+    invalidated_primary_loses_its_peer = 116,
+    attach_without_a_look_at_the_uuids = 175,
+    read_overtakes_a_write = 55,
+    exposed_data_without_a_name = 147,
+    target_whose_source_detached = 350,
+    diskless_primary_introduces_itself = 26,
+    diskless_primary_introduces_itself_again = 281,
+    held_requests_forgotten = 1327,
+    new_disks_invalidated = 1694,
+    attaching_disk_failed_before_it_was_announced = 1799,
+    two_disks_given_up_at_once = 3013,
+    two_disks_attached_at_once = 4272,
+    activity_log_suspended_while_connected = 4691,
+    outdated_disk_meets_a_diskless_peer = 7794,
+}
+
+#[test]
+fn some_more() {
+    for seed in 20_000..20_040 {
+        play(seed);
+    }
+}
