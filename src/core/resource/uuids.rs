@@ -80,10 +80,10 @@ impl Resource<'_> {
         if device.state.disk < DiskState::Negotiating {
             return None;
         }
-        let inconsistent = device.state.disk == DiskState::Negotiating
-            && device
-                .attach_result
-                .is_some_and(|disks| disks.own == DiskState::Inconsistent);
+        // Only looked at beside a state with a negotiating disk; that may be under way while ours is settled already.
+        let inconsistent = device
+            .attach_result
+            .is_some_and(|disks| disks.own == DiskState::Inconsistent);
         let flags = UuidFlags::NONE
             .with_if(device.discard_my_data, UuidFlags::DISCARD_MY_DATA)
             .with_if(device.crashed_primary, UuidFlags::CRASHED_PRIMARY)
