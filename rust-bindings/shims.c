@@ -7,6 +7,7 @@
  */
 
 #include "shims/block.c"
+#include "shims/crypto.c"
 #include "shims/genetlink.c"
 #include "shims/memory.c"
 #include "shims/module.c"
