@@ -275,8 +275,10 @@ impl Resource<'_> {
             || (new.disk >= DiskState::Outdated
                 && new.role == Role::Primary
                 && self.is_same_generation(index));
-        // Whether a diskless Primary that connects uses this data is not known before it has said so.
-        let introduces_itself = old.peer == Role::Unknown && new.peer == Role::Primary;
+        // Whether a diskless Primary uses this data is not known before it has said so: not when it connects, nor when
+        // our disk was being attached and its own went meanwhile.
+        let introduces_itself = (old.peer == Role::Unknown && new.peer == Role::Primary)
+            || (old.disk == DiskState::Negotiating && new.role != Role::Primary);
         if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
             && (new.role == Role::Primary || new.peer == Role::Primary)
             && !introduces_itself
@@ -416,6 +418,17 @@ impl Resource<'_> {
                     device.exposed_uuid = exposed;
                 }
             }
+        }
+        let alone =
+            new.connection < ConnectionState::Connected || new.peer_disk <= DiskState::Failed;
+        if old.disk < DiskState::Inconsistent
+            && new.disk >= DiskState::UpToDate
+            && new.role == Role::Primary
+            && alone
+            && self.bitmap_uuid(index) == Some(0)
+        {
+            // A Primary got its disk back, and no peer: from here on it changes alone.
+            self.new_current_uuid(index);
         }
         if new.disk > DiskState::Negotiating && new.peer_disk > DiskState::Negotiating {
             let grew = self

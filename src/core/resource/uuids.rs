@@ -8,7 +8,7 @@ use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
 use super::Resource;
 use crate::state::{Change, ConnectionState, DiskState, Role};
-use crate::uuid::{same_data, Uuids, FLAG_SKIP_INITIAL_SYNC, JUST_CREATED};
+use crate::uuid::{same_data, without_primary_bit, Uuids, FLAG_SKIP_INITIAL_SYNC, JUST_CREATED};
 use crate::wire::UuidFlags;
 
 impl Resource<'_> {
@@ -170,7 +170,21 @@ impl Resource<'_> {
         };
         let random = self.random_word();
         let uuid = uuids.start_resync_as_source(random);
+        let target = self.peer_uuids(index).map_or(0, |target| target.current);
+        keep_in_history(&mut uuids, target);
         self.set_uuids(index, uuids, "updated sync UUID");
         self.send_data(DataItem::SyncUuid(index, uuid));
+    }
+}
+
+/// Each start of a resync moves the history. A target that goes again and again before it has noted the start keeps its
+/// old name; two starts later nobody would know that name any more. It stays, as the oldest.
+fn keep_in_history(uuids: &mut Uuids, target: u64) {
+    let [youngest, oldest] = uuids.history;
+    let is_known = [uuids.current, uuids.bitmap, youngest, oldest]
+        .iter()
+        .any(|known| same_data(*known, target));
+    if target != 0 && without_primary_bit(target) != JUST_CREATED && !is_known {
+        uuids.history = [youngest, without_primary_bit(target)];
     }
 }
