@@ -304,7 +304,8 @@ impl World<'_> {
         };
         let device = DeviceIndex(volume);
         let life = self.nodes[node].life.as_mut()?;
-        if role == Role::Secondary && life.engine.has_application_io(device) {
+        let queued = life.backlog.iter().any(|(on, _)| *on == device);
+        if role == Role::Secondary && (queued || life.engine.has_application_io(device)) {
             // A mounted file system would have kept the device open: nobody demotes under load.
             self.wait(node, running, 1000);
             return None;

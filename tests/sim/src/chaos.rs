@@ -36,6 +36,8 @@ pub struct Plan {
     lost: [Vec<(u8, u64, u64)>; 2],
     /// Boots that are due.
     pub boots: [bool; 2],
+    /// When each node was the target of a resync last.
+    pub target_at: [u64; 2],
 }
 
 /// A world for a seed.
@@ -86,6 +88,7 @@ impl<'a> World<'a> {
             current: [true; 2],
             lost: Default::default(),
             boots: [false; 2],
+            target_at: [0; 2],
         });
         world.reads.strict = orderly;
         world
@@ -199,7 +202,8 @@ impl<'a> World<'a> {
                     .as_ref()
                     .is_some_and(|plan| !plan.local_disk_always);
                 if allowed {
-                    let command = if self.rng.chance(20) {
+                    // By force, and without a peer, a disk is given up that is the only good one.
+                    let command = if !orderly && self.rng.chance(20) {
                         Admin::DetachForced(volume)
                     } else {
                         Admin::Detach(volume)
@@ -385,6 +389,7 @@ impl<'a> World<'a> {
 
     pub fn history_state(&mut self, node: usize, volume: u8, old: &State, new: &State) {
         self.check_promotion(node, volume, old, new);
+        let now = self.now;
         let both = self.in_sync();
         let promoted = old.role != Role::Primary && new.role == Role::Primary;
         let source = new.connection == ConnectionState::SyncSource;
@@ -393,6 +398,7 @@ impl<'a> World<'a> {
             return;
         };
         if target {
+            plan.target_at[node] = now;
             plan.current[node] = false;
         }
         if both && new.connection == ConnectionState::Connected {

@@ -9,10 +9,6 @@ use crate::world::World;
 impl World<'_> {
     /// A node lost power: `lost` are the sectors of each volume that have older content now, `before` what they had.
     pub fn check_durable(&mut self, node: usize, volume: u8, sector: u64, before: u64) {
-        // A target also writes what the source sends.
-        if !self.disk_is_good(node, volume) {
-            return;
-        }
         // A write of chaos writes its own number.
         let number = before;
         let Some(write) = self.history.records.get(&number) else {
@@ -25,6 +21,15 @@ impl World<'_> {
         let Some((done, true)) = write.ended.filter(|_| ours) else {
             return;
         };
+        // A target also writes what the source sends, and that may be the same once more.
+        if self
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.target_at[node] >= done)
+            || !self.disk_is_good(node, volume)
+        {
+            return;
+        }
         let flushed = write.io.fua
             || self
                 .history
