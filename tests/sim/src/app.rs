@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use drbd_core::resource::effect::Outcome;
 use drbd_core::resource::request::{Io, Operation};
+use drbd_core::state::State;
 
 use crate::admin::Admin;
+use crate::check::Crash;
 use crate::node::Application;
 use crate::world::{Ev, World};
 
@@ -84,8 +86,9 @@ impl World<'_> {
                 io.sectors()
             )
         });
-        self.reads.begins(self.now, number, volume, io, values);
         self.manager_submitted(node, io);
+        let record = self.history.records[&number].clone();
+        self.check(|checker, world| checker.begins(world, number, &record));
         number
     }
 
@@ -120,8 +123,31 @@ impl World<'_> {
                 _ => "discards",
             });
         self.manager_ended(node, &record.io);
-        self.check_read(number, &record);
-        self.check_acknowledged(node, volume, number, &record);
+        self.check(|checker, world| checker.ends(world, number, &record));
+    }
+
+    /// A volume of a node changed its state.
+    pub fn history_state(&mut self, node: usize, volume: u8, old: &State, new: &State) {
+        self.check(|checker, world| checker.state_changed(world, node, volume, old, new));
+        self.manager_state(node, new);
+    }
+
+    /// A node crashed and its disks lost these sectors, which held something else before.
+    pub fn history_crash(&mut self, node: usize, lost: Vec<Vec<(u64, u64)>>) {
+        let now = self.now;
+        let open = self
+            .history
+            .records
+            .iter_mut()
+            .filter(|(_, record)| record.node == node && record.ended.is_none())
+            .map(|(number, record)| {
+                record.ended = Some((now, false));
+                (*number, record.clone())
+            })
+            .collect();
+        let crash = Crash { node, open, lost };
+        self.check(|checker, world| checker.crashed(world, &crash));
+        self.manager_crash(&crash);
     }
 
     /// The load of a Primary: from time to time something is submitted.

@@ -42,8 +42,13 @@ impl Disk {
         }
     }
 
+    /// What reads see.
+    pub fn look(&self, sector: u64, sectors: u64) -> &[u64] {
+        &self.current[sector as usize..(sector + sectors) as usize]
+    }
+
     pub fn read(&self, sector: u64, sectors: u64) -> Vec<u64> {
-        self.current[sector as usize..(sector + sectors) as usize].to_vec()
+        self.look(sector, sectors).to_vec()
     }
 
     /// Fills the disk with what was there before it was ever used for replication.

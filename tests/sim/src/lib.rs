@@ -11,7 +11,6 @@ pub mod disk;
 pub mod link;
 pub mod metadata;
 pub mod node;
-pub mod receiver;
 pub mod rng;
 pub mod shell;
 pub mod world;

@@ -151,7 +151,7 @@ fn report(arguments: &Arguments, totals: &Totals, seeds: u64, took: Duration) ->
         totals.events as f64 / took.as_secs_f64().max(0.001)
     );
     for (name, counts) in [
-        ("happenings", &totals.coverage.happenings),
+        ("happenings", &*totals.coverage.happenings.borrow()),
         ("connection", &totals.coverage.connections),
         ("disk", &totals.coverage.disks),
         ("packets", &totals.coverage.packets),

@@ -11,6 +11,11 @@ impl Rng {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678_9abc_def0)
     }
 
+    /// A stream of its own for the thing with this number, so that it is the same whatever happened to others.
+    pub fn branch(seed: u64, number: u64) -> Self {
+        Self::new(Self::new(seed ^ number.rotate_left(32)).next())
+    }
+
     #[expect(
         clippy::should_implement_trait,
         reason = "a source of numbers without end is no iterator that anyone would loop over"
@@ -45,5 +50,15 @@ impl Rng {
     /// Four random words, as the engine asks for them.
     pub fn words(&mut self) -> [u64; 4] {
         [self.next(), self.next(), self.next(), self.next()]
+    }
+
+    /// One of the two nodes.
+    pub fn node(&mut self) -> usize {
+        self.below(2) as usize
+    }
+
+    /// One of the volumes.
+    pub fn volume(&mut self, world: &crate::world::World<'_>) -> u8 {
+        self.below(world.setup.volumes as u64) as u8
     }
 }

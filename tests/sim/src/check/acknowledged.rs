@@ -3,78 +3,81 @@
 //! Protocol C: a write that was acknowledged while the peer was UpToDate is on the peer's disk, and on the own one.
 
 use drbd_core::config::policy::Protocol;
-use drbd_core::state::{ConnectionState, DiskState};
+use drbd_core::state::DiskState;
 
+use super::{Checker, Verdict};
 use crate::app::Record;
 use crate::world::World;
 
-impl World<'_> {
-    /// The link over which writes of a Primary go to an UpToDate peer.
-    pub fn mirroring_link(&self, node: usize, volume: u8) -> Option<u32> {
-        let state = self.engine_state(node, usize::from(volume))?;
-        let mirrored = state.connection >= ConnectionState::Connected
-            && state.peer_disk == DiskState::UpToDate;
-        self.current_link(node).filter(|_| mirrored)
+pub struct Acknowledged;
+
+impl Checker for Acknowledged {
+    fn name(&self) -> &'static str {
+        "acknowledged"
     }
 
-    pub fn check_acknowledged(&mut self, node: usize, volume: u8, number: u64, record: &Record) {
+    fn ends(&mut self, world: &World<'_>, number: u64, record: &Record) -> Verdict {
         let Some((_, true)) = record.ended else {
-            return;
+            return Ok(());
         };
-        if !record.io.is_write() || self.nodes[node].net.wire_protocol != Protocol::C {
-            return;
+        let (node, volume) = (record.node, record.volume);
+        if !record.io.is_write() || world.nodes[node].net.wire_protocol != Protocol::C {
+            return Ok(());
         }
-        let Some(state) = self.engine_state(node, usize::from(volume)) else {
-            return;
+        let Some(state) = world.engine_state(node, usize::from(volume)) else {
+            return Ok(());
         };
         if state.disk == DiskState::UpToDate {
-            self.check_content(node, volume, number, record);
+            check_content(world, node, number, record)?;
         }
         let peer = 1 - node;
-        let mirrored = record.link.is_some() && record.link == self.mirroring_link(node, volume);
+        let mirrored = record.link.is_some() && record.link == world.mirroring_link(node, volume);
         // A peer that has crashed meanwhile, and not been missed yet, is another matter.
         // So is one that has just given its disk up: nobody promotes it.
         if mirrored
-            && self.disk_is_good(peer, volume)
-            && self.nodes[peer].life.is_some()
-            && self.nodes[peer].boot == record.peer_boot
+            && world.disk_is_good(peer, volume)
+            && world.nodes[peer].life.is_some()
+            && world.nodes[peer].boot == record.peer_boot
         {
-            self.check_content(peer, volume, number, record);
+            check_content(world, peer, number, record)?;
         }
+        Ok(())
     }
+}
 
-    fn check_content(&mut self, on: usize, volume: u8, number: u64, record: &Record) {
-        let io = record.io;
-        let held = self.nodes[on].disks[usize::from(volume)].read(io.sector, io.sectors());
-        for (offset, held) in held.into_iter().enumerate() {
-            let sector = io.sector + offset as u64;
-            if record.values.get(offset) == Some(&held) {
-                continue;
-            }
-            // Another write that was not over when this one began may have won.
-            let rival = self
-                .history
-                .records
-                .get(&held)
-                .into_iter()
-                .map(|rival| (&held, rival))
-                .chain(self.history.records.iter().rev().filter(|_| held == 0))
-                .any(|(other, rival)| {
-                    *other != number
-                        && rival.volume == volume
-                        && rival.io.is_write()
-                        && (rival.io.sector..rival.io.sector + rival.io.sectors()).contains(&sector)
-                        && rival
-                            .ended
-                            .is_none_or(|(ended, _)| ended >= record.submitted)
-                        && rival.values.get((sector - rival.io.sector) as usize) == Some(&held)
-                });
-            if !rival {
-                self.fail(format!(
-                    "write {number} was acknowledged, and node {on} has {held} at sector {sector} of volume {volume}"
-                ));
-                return;
-            }
+/// The disk of a node has what was written, or what was written at the same time.
+fn check_content(world: &World<'_>, on: usize, number: u64, record: &Record) -> Verdict {
+    let (io, volume) = (record.io, record.volume);
+    let disk = &world.nodes[on].disks[usize::from(volume)];
+    for (offset, held) in disk.look(io.sector, io.sectors()).iter().enumerate() {
+        let sector = io.sector + offset as u64;
+        if record.values.get(offset) != Some(held)
+            && !has_rival(world, number, record, sector, *held)
+        {
+            return Err(format!(
+                "write {number} was acknowledged, and node {on} has {held} at sector {sector} of volume {volume}"
+            ));
         }
     }
+    Ok(())
+}
+
+/// Another write that was not over when this one began may have won.
+fn has_rival(world: &World<'_>, number: u64, record: &Record, sector: u64, held: u64) -> bool {
+    let records = &world.history.records;
+    records
+        .get(&held)
+        .into_iter()
+        .map(|rival| (&held, rival))
+        .chain(records.iter().rev().filter(|_| held == 0))
+        .any(|(other, rival)| {
+            *other != number
+                && rival.volume == record.volume
+                && rival.io.is_write()
+                && (rival.io.sector..rival.io.sector + rival.io.sectors()).contains(&sector)
+                && rival
+                    .ended
+                    .is_none_or(|(ended, _)| ended >= record.submitted)
+                && rival.values.get((sector - rival.io.sector) as usize) == Some(&held)
+        })
 }

@@ -2,40 +2,36 @@
 
 //! Where both nodes say that both disks are UpToDate and nothing is under way, the disks are equal.
 
-use drbd_core::resource::device::DeviceIndex;
-
+use super::{Checker, Verdict};
 use crate::world::World;
 
-impl World<'_> {
-    /// Compares the disks, if this is a moment at which they have to be equal.
-    pub fn check_equal(&mut self) {
-        if !self.in_sync() || !self.is_idle() {
-            return;
+pub struct Equal;
+
+impl Checker for Equal {
+    fn name(&self) -> &'static str {
+        "equal"
+    }
+
+    fn moment(&mut self, world: &World<'_>) -> Verdict {
+        if !world.in_sync() || !world.is_idle() {
+            return Ok(());
         }
-        for volume in 0..self.setup.volumes {
-            let size = |node: usize| {
-                let life = self.nodes[node].life.as_ref()?;
-                Some(life.engine.device(DeviceIndex(volume as u8))?.size())
-            };
-            let (Some(one), Some(other)) = (size(0), size(1)) else {
-                return;
-            };
+        for volume in 0..world.setup.volumes {
+            let [one, other] = [0, 1].map(|node| world.engine_size(node, volume));
             if one != other {
-                self.fail(format!(
+                return Err(format!(
                     "volume {volume}: {one} sectors here, {other} there"
                 ));
-                return;
             }
-            let alice = self.nodes[0].disks[volume].read(0, one);
-            let bob = self.nodes[1].disks[volume].read(0, one);
+            let [alice, bob] = [0, 1].map(|node| world.nodes[node].disks[volume].look(0, one));
             if let Some(sector) = (0..one as usize).find(|at| alice[*at] != bob[*at]) {
-                self.fail(format!(
+                return Err(format!(
                     "volume {volume}: both UpToDate, and sector {sector} is {} and {}",
                     alice[sector], bob[sector]
                 ));
-                return;
             }
         }
-        self.coverage.count("comparisons of both disks");
+        world.coverage.count("comparisons of both disks");
+        Ok(())
     }
 }

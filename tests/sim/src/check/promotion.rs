@@ -4,35 +4,53 @@
 
 use drbd_core::state::{ConnectionState, DiskState, Role, State};
 
+use super::{Checker, Verdict};
 use crate::admin::Admin;
 use crate::world::World;
 
-impl World<'_> {
-    pub fn check_promotion(&mut self, node: usize, volume: u8, old: &State, new: &State) {
+pub struct Promotion;
+
+impl Checker for Promotion {
+    fn name(&self) -> &'static str {
+        "promotion"
+    }
+
+    fn state_changed(
+        &mut self,
+        world: &World<'_>,
+        node: usize,
+        _volume: u8,
+        old: &State,
+        new: &State,
+    ) -> Verdict {
         if old.role == Role::Primary || new.role != Role::Primary {
-            return;
+            return Ok(());
         }
-        self.coverage.count("promotions");
+        world.coverage.count("promotions");
         let data = new.disk == DiskState::UpToDate
             || (new.connection >= ConnectionState::Connected
                 && new.peer_disk == DiskState::UpToDate);
         // By force, the data is declared UpToDate in the same step: what it was before is what counts.
-        let forced = self.nodes[node].life.as_ref().is_some_and(|life| {
-            life.running
-                .as_ref()
-                .is_some_and(|running| matches!(running.command, Admin::PromoteForced(_)))
-        }) || self
+        let declared = old.disk < DiskState::UpToDate && new.disk == DiskState::UpToDate;
+        if !data || (declared && !by_force(world, node)) {
+            return Err(format!("node {node} was promoted on {}", old.disk.name()));
+        }
+        Ok(())
+    }
+}
+
+/// A promotion by force is under way there, or was until now.
+fn by_force(world: &World<'_>, node: usize) -> bool {
+    let forced = |command: Admin| matches!(command, Admin::PromoteForced(_));
+    let running = world.nodes[node]
+        .life
+        .as_ref()
+        .and_then(|life| life.running.as_ref());
+    running.is_some_and(|running| forced(running.command))
+        || world
             .ended
             .iter()
             .rev()
             .take(10)
-            .any(|(on, command, _)| *on == node && matches!(command, Admin::PromoteForced(_)));
-        let declared = old.disk < DiskState::UpToDate && new.disk == DiskState::UpToDate;
-        if !data || (declared && !forced) {
-            self.fail(format!(
-                "node {node}: volume {volume} was promoted on {}",
-                old.disk.name()
-            ));
-        }
-    }
+            .any(|(on, command, _)| *on == node && forced(*command))
 }

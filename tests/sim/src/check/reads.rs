@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use drbd_core::config::policy::Protocol;
-use drbd_core::resource::request::{Io, Operation};
+use drbd_core::resource::request::Operation;
+use drbd_core::state::{ConnectionState, Role, State};
 
+use super::{Checker, Crash, Verdict};
 use crate::app::Record;
 use crate::world::World;
 
@@ -25,22 +27,14 @@ struct Value {
 /// What each sector may hold.
 #[derive(Default)]
 pub struct Reads {
-    /// False where nothing is promised: histories that part.
-    pub strict: bool,
     sectors: BTreeMap<(u8, u64), Vec<Value>>,
     /// What was on the disk that the first full sync copied.
     base: Vec<Vec<u64>>,
+    /// What a crash left on each node's disk, older than what was there, until it counts.
+    left: [Vec<(u8, u64, u64)>; 2],
 }
 
 impl Reads {
-    pub fn set_base(&mut self, volume: u8, values: Vec<u64>) {
-        let volume = usize::from(volume);
-        if self.base.len() <= volume {
-            self.base.resize(volume + 1, Vec::new());
-        }
-        self.base[volume] = values;
-    }
-
     fn values(&mut self, volume: u8, sector: u64) -> &mut Vec<Value> {
         let base = &self.base;
         self.sectors.entry((volume, sector)).or_insert_with(|| {
@@ -58,21 +52,6 @@ impl Reads {
                 .into_iter()
                 .collect()
         })
-    }
-
-    pub fn begins(&mut self, now: u64, number: u64, volume: u8, io: &Io, values: &[u64]) {
-        if !self.strict || !io.is_write() {
-            return;
-        }
-        for (offset, value) in values.iter().enumerate() {
-            self.values(volume, io.sector + offset as u64).push(Value {
-                value: *value,
-                number,
-                submitted: now,
-                ended: None,
-                past_since: None,
-            });
-        }
     }
 
     /// A write succeeded: what was done before it began is past.
@@ -94,33 +73,19 @@ impl Reads {
         }
     }
 
-    /// The node that was to write these is gone: nothing of it happens any more, and nobody was promised anything.
-    pub fn node_died(&mut self, now: u64, numbers: &[(u64, Record)]) {
-        for (number, record) in numbers {
-            if !record.io.is_write() {
-                continue;
-            }
-            for sector in record.io.sector..record.io.sector + record.io.sectors() {
-                for value in self.values(record.volume, sector) {
-                    if value.number == *number {
-                        value.ended = Some(now);
-                    }
+    /// What a node has after a crash is what applications see from now on.
+    fn disk_counts(&mut self, node: usize) {
+        for (volume, sector, held) in std::mem::take(&mut self.left[node]) {
+            for value in self.values(volume, sector) {
+                if value.value == held {
+                    value.past_since = None;
                 }
             }
         }
     }
 
-    /// The disk that counts from now on lost its cache: this is what it has.
-    pub fn allow(&mut self, volume: u8, sector: u64, held: u64) {
-        for value in self.values(volume, sector) {
-            if value.value == held {
-                value.past_since = None;
-            }
-        }
-    }
-
     /// What a sector may hold at `since` or later.
-    pub fn allowed(&mut self, volume: u8, sector: u64, held: u64, since: u64) -> bool {
+    fn allowed(&mut self, volume: u8, sector: u64, held: u64, since: u64) -> bool {
         let values = self.values(volume, sector);
         values.is_empty()
             || values.iter().any(|value| {
@@ -133,38 +98,108 @@ impl Reads {
     }
 }
 
-impl World<'_> {
-    pub fn check_read(&mut self, number: u64, record: &Record) {
-        if !self.reads.strict {
-            return;
+impl Checker for Reads {
+    fn name(&self) -> &'static str {
+        "reads"
+    }
+
+    fn begins_with(&mut self, volume: u8, content: &[u64]) -> Verdict {
+        let volume = usize::from(volume);
+        if self.base.len() <= volume {
+            self.base.resize(volume + 1, Vec::new());
+        }
+        self.base[volume] = content.to_vec();
+        Ok(())
+    }
+
+    fn begins(&mut self, world: &World<'_>, number: u64, record: &Record) -> Verdict {
+        if !world.promises() {
+            return Ok(());
+        }
+        self.disk_counts(record.node);
+        if !record.io.is_write() {
+            return Ok(());
+        }
+        for (offset, value) in record.values.iter().enumerate() {
+            self.values(record.volume, record.io.sector + offset as u64)
+                .push(Value {
+                    value: *value,
+                    number,
+                    submitted: world.now,
+                    ended: None,
+                    past_since: None,
+                });
+        }
+        Ok(())
+    }
+
+    fn ends(&mut self, world: &World<'_>, number: u64, record: &Record) -> Verdict {
+        if !world.promises() {
+            return Ok(());
         }
         let Some((ended, true)) = record.ended else {
-            return;
+            return Ok(());
         };
+        if world.is_primary(record.node, usize::from(record.volume)) {
+            self.disk_counts(record.node);
+        }
         // Who writes where no data is good is told so by the state, and was promised nothing.
-        let promised = (record.good_disk && self.disk_is_good(record.node, record.volume))
-            || (self.nodes[record.node].net.wire_protocol != Protocol::A
+        let promised = (record.good_disk && world.disk_is_good(record.node, record.volume))
+            || (world.nodes[record.node].net.wire_protocol != Protocol::A
                 && record.link.is_some()
-                && record.link == self.mirroring_link(record.node, record.volume));
+                && record.link == world.mirroring_link(record.node, record.volume));
         if record.io.is_write() && promised {
-            self.reads.write_ended(ended, number, record);
+            self.write_ended(ended, number, record);
         }
         if record.io.operation != Operation::Read {
-            return;
+            return Ok(());
         }
         for (offset, held) in record.values.iter().enumerate() {
             let sector = record.io.sector + offset as u64;
-            if !self
-                .reads
-                .allowed(record.volume, sector, *held, record.submitted)
-            {
-                let known = self.reads.describe(record.volume, sector);
-                self.fail(format!(
+            if !self.allowed(record.volume, sector, *held, record.submitted) {
+                let known = self.describe(record.volume, sector);
+                return Err(format!(
                     "node {}: read {number} got {held} at sector {sector} of volume {}: {known}",
                     record.node, record.volume
                 ));
-                return;
             }
         }
+        Ok(())
+    }
+
+    fn state_changed(
+        &mut self,
+        _world: &World<'_>,
+        node: usize,
+        _volume: u8,
+        old: &State,
+        new: &State,
+    ) -> Verdict {
+        let promoted = old.role != Role::Primary && new.role == Role::Primary;
+        if promoted || new.connection == ConnectionState::SyncSource {
+            self.disk_counts(node);
+        }
+        Ok(())
+    }
+
+    /// Nothing of what a dead node had under way happens any more, and nobody was promised anything.
+    fn crashed(&mut self, world: &World<'_>, crash: &Crash) -> Verdict {
+        for (number, record) in crash.open.iter().filter(|(_, record)| record.io.is_write()) {
+            for sector in record.io.sector..record.io.sector + record.io.sectors() {
+                for value in self.values(record.volume, sector) {
+                    if value.number == *number {
+                        value.ended = Some(world.now);
+                    }
+                }
+            }
+        }
+        for (volume, sectors) in crash.lost.iter().enumerate() {
+            let disk = &world.nodes[crash.node].disks[volume];
+            let held = sectors
+                .iter()
+                .map(|(sector, _)| (volume as u8, *sector, disk.look(*sector, 1)[0]));
+            self.left[crash.node].extend(held);
+        }
+        Ok(())
     }
 }

@@ -2,26 +2,30 @@
 
 //! Two nodes, the network between them, and time.
 
+mod look;
+mod setup;
+mod trouble;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bumpalo::Bump;
-use drbd_core::config::disk::DiskConf;
-use drbd_core::config::net::NetConf;
 use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::effect::Helper;
-use drbd_core::state::{ConnectionState, DiskState, Role, State};
+use drbd_core::state::State;
 
 use crate::admin::{Admin, AdminResult};
 use crate::app::History;
 use crate::chaos::Plan;
-use crate::check::reads::Reads;
+use crate::check::{Checker, Verdict};
 use crate::coverage::Coverage;
 use crate::disk::Disk;
 use crate::link::Link;
 use crate::metadata;
-use crate::node::{Life, Node, Receiver, Sizes};
+use crate::node::{Life, Node};
 use crate::rng::Rng;
+
+pub use setup::Setup;
 
 /// Something that happens at a time. Where a boot is named, it happens only if the node did not reboot since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,39 +49,8 @@ pub enum Ev {
     Application(usize, u32),
 }
 
-/// How a world is made.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    pub volumes: usize,
-    pub device_sectors: u64,
-    pub internal: bool,
-    pub volatile: bool,
-    pub net: NetConf,
-    pub disk: DiskConf,
-    pub sizes: Sizes,
-    pub disk_latency: u64,
-    pub net_latency: u64,
-    pub socket_room: usize,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            volumes: 1,
-            device_sectors: 4096,
-            internal: false,
-            volatile: true,
-            net: NetConf::default(),
-            disk: DiskConf::default(),
-            sizes: Sizes::default(),
-            disk_latency: 200,
-            net_latency: 200,
-            socket_room: 64 * 1024,
-        }
-    }
-}
-
 pub struct World<'a> {
+    pub seed: u64,
     pub arena: &'a Bump,
     pub now: u64,
     pub rng: Rng,
@@ -92,11 +65,14 @@ pub struct World<'a> {
     pub network: bool,
     pub setup: Setup,
     pub history: History,
-    pub reads: Reads,
+    /// Those who look on; see `check`.
+    checkers: Vec<Box<dyn Checker>>,
     pub plan: Option<Plan>,
     pub coverage: Coverage,
     /// What went wrong, first things first.
     pub failures: Vec<String>,
+    /// The checker, or the file, that found the first of them.
+    pub failed_in: &'static str,
     /// Prints a line for each event.
     pub loud: bool,
     pub story: Vec<String>,
@@ -135,6 +111,7 @@ impl<'a> World<'a> {
             }
         }
         let mut world = Self {
+            seed,
             arena,
             now: 1_000_000,
             rng,
@@ -146,11 +123,12 @@ impl<'a> World<'a> {
             garbage: false,
             network: true,
             history: History::default(),
-            reads: Reads::default(),
+            checkers: crate::check::all(),
             plan: None,
             setup,
             coverage: Coverage::default(),
             failures: Vec::new(),
+            failed_in: "",
             loud: std::env::var_os("SIM_STORY").is_some(),
             story: Vec::new(),
             ended: Vec::new(),
@@ -175,12 +153,32 @@ impl<'a> World<'a> {
         }
     }
 
+    /// A promise was broken, or an invariant of the simulator.
+    #[track_caller]
     pub fn fail(&mut self, what: String) {
-        if self.loud {
-            println!("FAILED at {:.6}: {what}", self.now as f64 / 1e6);
+        self.failed(std::panic::Location::caller().file(), what);
+    }
+
+    fn failed(&mut self, whose: &'static str, what: String) {
+        if self.failures.is_empty() {
+            self.failed_in = whose;
         }
-        self.failures
-            .push(format!("at {:.6}: {what}", self.now as f64 / 1e6));
+        let line = format!("at {:.6}: {what}", self.now as f64 / 1e6);
+        if self.loud {
+            println!("FAILED {line}");
+        }
+        self.failures.push(line);
+    }
+
+    /// Shows something to every checker.
+    pub fn check(&mut self, ask: impl Fn(&mut dyn Checker, &Self) -> Verdict) {
+        let mut checkers = std::mem::take(&mut self.checkers);
+        for checker in &mut checkers {
+            if let Err(what) = ask(checker.as_mut(), self) {
+                self.failed(checker.name(), what);
+            }
+        }
+        self.checkers = checkers;
     }
 
     pub fn push(&mut self, at: u64, event: Ev) {
@@ -314,7 +312,6 @@ impl<'a> World<'a> {
     }
 
     pub fn command_ended(&mut self, node: usize, command: Admin, result: AdminResult) {
-        self.chaos_command_ended(node, command, &result);
         self.ended.push((node, command, result));
     }
 
@@ -334,136 +331,5 @@ impl<'a> World<'a> {
             .iter()
             .find(|(on, what, _)| (*on, *what) == (node, command));
         result.map_or(Err("lost".into()), |(_, _, result)| result.clone())
-    }
-
-    /// The machine stops dead.
-    pub fn crash(&mut self, node: usize) {
-        if self.nodes[node].life.is_none() {
-            return;
-        }
-        self.tell(node, || "crashes".into());
-        let lost = self.lose_power(node);
-        self.history_crash(node, lost);
-        let receiver = self.nodes[node].life.as_ref().map(|life| life.receiver);
-        self.nodes[node].life = None;
-        if let Some(Receiver::Up(link) | Receiver::Met(link)) = receiver {
-            // Its bytes that are on their way still come; after that, silence or a reset.
-            if self.rng.chance(50) {
-                let after = self.now + self.rng.range(100, 300_000);
-                self.push(after, Ev::Reset(link, 1 - node));
-            }
-        }
-    }
-
-    /// The cable is pulled, with all that was in it, and put back at once.
-    pub fn cut(&mut self) {
-        self.tell(2, || "the connection is cut".into());
-        let mut rng = self.rng.clone();
-        for link in self.links.values_mut() {
-            link.cut(&mut rng);
-        }
-        self.rng = rng;
-        for node in 0..2 {
-            self.poke(node);
-        }
-    }
-
-    pub fn set_network(&mut self, on: bool) {
-        if self.network == on {
-            return;
-        }
-        self.tell(2, || {
-            if on {
-                "the network is back"
-            } else {
-                "the network is gone"
-            }
-            .into()
-        });
-        self.network = on;
-        if on {
-            let links: Vec<u32> = self.links.keys().copied().collect();
-            for link in links {
-                for from in 0..2 {
-                    for socket in 0..2 {
-                        self.push(self.now, Ev::Arrive(link, from, socket));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Both disks in order, both nodes connected.
-    pub fn in_sync(&self) -> bool {
-        (0..2).all(|node| {
-            (0..self.setup.volumes).all(|volume| {
-                self.engine_state(node, volume).is_some_and(|state| {
-                    state.connection == ConnectionState::Connected
-                        && state.disk == DiskState::UpToDate
-                        && state.peer_disk == DiskState::UpToDate
-                })
-            })
-        })
-    }
-
-    /// Nothing is under way.
-    pub fn is_idle(&self) -> bool {
-        let quiet = (0..2)
-            .filter_map(|node| self.links.get(&self.current_link(node)?))
-            .all(|link| link.pipes.iter().flatten().all(|pipe| pipe.unread() == 0));
-        quiet
-            && self.nodes.iter().all(|node| {
-                node.life.as_ref().is_none_or(|life| {
-                    life.requests.is_empty()
-                        && life.backlog.is_empty()
-                        && life.disk_io.is_empty()
-                        && life.peer_pages.is_empty()
-                        && life.running.is_none()
-                        && life.sending.is_none()
-                        && !life.scheduled.data
-                        && !life.scheduled.meta
-                        && !life.engine.has_effects()
-                })
-            })
-    }
-
-    /// What keeps the nodes busy.
-    pub fn busy(&self) -> String {
-        let mut text = String::new();
-        for (number, node) in self.nodes.iter().enumerate() {
-            let Some(life) = node.life.as_ref() else {
-                continue;
-            };
-            for (what, count) in [
-                ("requests", life.requests.len()),
-                ("requests without room", life.backlog.len()),
-                ("disk I/O", life.disk_io.len()),
-                ("peer requests", life.peer_pages.len()),
-                ("command", usize::from(life.running.is_some())),
-                ("effects", usize::from(life.engine.has_effects())),
-                ("sending", usize::from(life.sending.is_some())),
-                ("data to send", usize::from(life.scheduled.data)),
-                ("answers to send", usize::from(life.scheduled.meta)),
-            ] {
-                if count > 0 {
-                    text.push_str(&format!("; node {number}: {count} {what}"));
-                }
-            }
-            if let Some(link) = self.current_link(number).and_then(|id| self.links.get(&id)) {
-                for (socket, pipe) in link.pipes[number].iter().enumerate() {
-                    if pipe.unread() > 0 {
-                        let what = ["data", "meta"][socket];
-                        let unread = pipe.unread();
-                        text.push_str(&format!("; {unread} bytes of {what} from node {number}"));
-                    }
-                }
-            }
-        }
-        text
-    }
-
-    pub fn is_primary(&self, node: usize, volume: usize) -> bool {
-        self.engine_state(node, volume)
-            .is_some_and(|state| state.role == Role::Primary)
     }
 }

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What kind of world a seed means: its machines, its cables, its configuration.
+
+use drbd_core::config::policy::Protocol;
+
+use crate::rng::Rng;
+use crate::world::Setup;
+
+/// A world for a seed.
+pub fn setup(rng: &mut Rng) -> Setup {
+    let mut setup = Setup {
+        volumes: *rng.pick(&[1, 1, 1, 2]),
+        device_sectors: *rng.pick(&[1024, 2048, 4096, 4096, 40_000]),
+        internal: rng.chance(50),
+        volatile: rng.chance(70),
+        disk_latency: *rng.pick(&[10, 200, 2000]),
+        net_latency: *rng.pick(&[10, 200, 5000]),
+        socket_room: *rng.pick(&[100, 2000, 64 * 1024]),
+        ..Setup::default()
+    };
+    if setup.internal {
+        setup.device_sectors += 400;
+    }
+    setup.net.wire_protocol = *rng.pick(&[Protocol::A, Protocol::B, Protocol::C, Protocol::C]);
+    setup.net.max_epoch_size = *rng.pick(&[1, 3, 20, 2048]);
+    setup.net.max_buffers = *rng.pick(&[32, 2048]);
+    setup.net.use_rle = rng.chance(70);
+    setup.net.ping_int = *rng.pick(&[1, 10]);
+    setup.sizes.requests = *rng.pick(&[2, 8, 64]);
+    setup.sizes.peer_requests = *rng.pick(&[4, 16, 64]);
+    setup.sizes.epochs = *rng.pick(&[4, 16]);
+    setup.sizes.extents = *rng.pick(&[3, 7, 67]);
+    setup.disk.c_plan_ahead = *rng.pick(&[0, 20]);
+    setup.disk.resync_rate = *rng.pick(&[500, 10_000]);
+    setup
+}

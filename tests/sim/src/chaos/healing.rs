@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The world heals: everything works, and an administrator repairs what needs one. Progress is demanded.
+
+use drbd_core::state::{ConnectionState, DiskState};
+
+use super::PATIENCE;
+use crate::admin::Admin;
+use crate::world::World;
+
+impl World<'_> {
+    pub(super) fn heal(&mut self) {
+        if !self.failures.is_empty() {
+            return;
+        }
+        self.tell(2, || "the world heals".into());
+        self.set_network(true);
+        for node in 0..2 {
+            self.nodes[node].faults = 0;
+            if self.nodes[node].life.is_none() {
+                self.boot(node);
+                self.up(node);
+            }
+        }
+        let end = self.now + PATIENCE;
+        let mut stand_alone = [0; 2];
+        let mut diskless = [0; 2];
+        let mut stuck = 0;
+        while self.now < end && self.failures.is_empty() {
+            // Pings come and go: a moment without one is enough.
+            let calm = |world: &Self| world.in_sync() && world.is_idle();
+            if self.run_until(1_000_000, calm) {
+                self.run(3_000_000);
+                if self.run_until(1_000_000, calm) {
+                    self.check(|checker, world| checker.moment(world));
+                    return;
+                }
+            }
+            let idle = self.nodes.iter().all(|node| {
+                node.life
+                    .as_ref()
+                    .is_some_and(|life| life.admin.is_empty() && life.running.is_none())
+            });
+            if !idle {
+                continue;
+            }
+            for node in 0..2 {
+                for volume in 0..self.setup.volumes {
+                    let Some(state) = self.engine_state(node, volume) else {
+                        continue;
+                    };
+                    if state.user_paused {
+                        self.admin(node, Admin::ResumeSync(volume as u8));
+                    }
+                    if state.disk == DiskState::Diskless {
+                        self.admin(node, Admin::Attach(volume as u8));
+                        diskless[node] += 1;
+                    }
+                }
+                let alone = self
+                    .engine_state(node, 0)
+                    .is_some_and(|state| state.connection == ConnectionState::StandAlone);
+                if alone {
+                    stand_alone[node] += 1;
+                    self.admin(node, Admin::Connect);
+                }
+            }
+            let connected = (0..2).all(|node| {
+                self.engine_state(node, 0)
+                    .is_some_and(|state| state.connection == ConnectionState::Connected)
+            });
+            stuck = if connected { stuck + 1 } else { 0 };
+            if let Some(node) = (0..2).find(|node| diskless[*node] >= 10) {
+                // The peer does not want this disk.
+                diskless = [0; 2];
+                self.start_anew(node);
+            } else if stand_alone.iter().any(|times| *times >= 4) {
+                stand_alone = [0; 2];
+                self.split_brain();
+            } else if stuck > 5 {
+                stuck = 0;
+                self.declare();
+            }
+        }
+        if self.failures.is_empty() {
+            let states = (0..2)
+                .map(|node| {
+                    (0..self.setup.volumes)
+                        .map(|volume| match self.engine_state(node, volume) {
+                            Some(state) => format!(
+                                " {}/{}/{}/{}",
+                                state.role.name(),
+                                state.connection.name(),
+                                state.disk.name(),
+                                state.peer_disk.name()
+                            ),
+                            None => " down".into(),
+                        })
+                        .collect::<String>()
+                })
+                .collect::<Vec<_>>()
+                .join(",");
+            let busy = self.busy();
+            self.fail(format!(
+                "the world is healed, and not in order:{states}{busy}"
+            ));
+        }
+    }
+
+    /// Both nodes refuse each other: an administrator decides who loses.
+    fn split_brain(&mut self) {
+        if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
+            self.fail("split brain in an orderly world".into());
+            return;
+        }
+        self.coverage
+            .count("split brains that an administrator resolved");
+        let victim = self.rng.below(2) as usize;
+        for volume in 0..self.setup.volumes {
+            let _ = self.command(victim, Admin::Demote(volume as u8));
+        }
+        for node in 0..2 {
+            let _ = self.command(node, Admin::DisconnectForced);
+        }
+        let unrelated = self.rng.chance(30);
+        if unrelated {
+            // Nothing in common, or no way to tell.
+            self.start_anew(victim);
+        } else {
+            let _ = self.command(victim, Admin::ConnectDiscardMyData);
+        }
+        let _ = self.command(1 - victim, Admin::Connect);
+    }
+
+    /// `create-md`: what was there is given up.
+    fn start_anew(&mut self, victim: usize) {
+        if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
+            self.fail(format!(
+                "node {victim} cannot come back in an orderly world"
+            ));
+            return;
+        }
+        self.crash(victim);
+        for volume in 0..self.setup.volumes {
+            let uuid = self.rng.next();
+            crate::metadata::create(&mut self.nodes[victim].disks[volume], uuid);
+        }
+        self.boot(victim);
+        self.up(victim);
+    }
+
+    /// Connected, and no disk is UpToDate: an administrator declares one to be.
+    fn declare(&mut self) {
+        for volume in 0..self.setup.volumes {
+            let bad = (0..2).all(|node| {
+                self.engine_state(node, volume)
+                    .is_some_and(|state| state.disk < DiskState::UpToDate)
+            });
+            if !bad {
+                continue;
+            }
+            if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
+                self.fail(format!(
+                    "volume {volume}: no disk is UpToDate in an orderly world"
+                ));
+                return;
+            }
+            let node = self.rng.below(2) as usize;
+            for role in 0..2 {
+                let _ = self.command(role, Admin::Demote(volume as u8));
+            }
+            let _ = self.command(node, Admin::PromoteForced(volume as u8));
+            let _ = self.command(node, Admin::Demote(volume as u8));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The administrator and the cluster manager, and what a good one knows.
+
+use drbd_core::config::policy::Protocol;
+use drbd_core::resource::request::Io;
+use drbd_core::state::{ConnectionState, DiskState, State};
+
+use super::Plan;
+use crate::admin::Admin;
+use crate::check::Crash;
+use crate::world::{Ev, World};
+
+impl World<'_> {
+    /// What is going to happen. Only where chaos reigns.
+    pub fn plan(&self) -> &Plan {
+        self.plan.as_ref().expect("a world of chaos has a plan")
+    }
+
+    /// In order, and no command under way.
+    pub fn is_quiet(&self) -> bool {
+        self.in_sync()
+            && self.nodes.iter().all(|node| {
+                node.life
+                    .as_ref()
+                    .is_none_or(|life| life.admin.is_empty() && life.running.is_none())
+            })
+    }
+
+    /// Gives a command, unless some are waiting already.
+    pub fn wish(&mut self, node: usize, command: Admin) -> bool {
+        let idle = self.nodes[node]
+            .life
+            .as_ref()
+            .is_some_and(|life| life.admin.len() < 4);
+        if idle {
+            self.coverage.count("commands");
+            self.admin(node, command);
+        }
+        idle
+    }
+
+    /// Starts a node that is down, and all that belongs to it.
+    pub fn start_again(&mut self, node: usize) {
+        if self.nodes[node].life.is_none() {
+            self.boot(node);
+            self.up(node);
+            let boot = self.nodes[node].boot;
+            self.push(self.now, Ev::Application(node, boot));
+        }
+    }
+
+    /// An administrator puts right what is not as it should be.
+    pub fn repair(&mut self, node: usize) -> bool {
+        let mut repaired = false;
+        for volume in 0..self.setup.volumes {
+            let Some(state) = self.engine_state(node, volume) else {
+                return false;
+            };
+            if state.disk == DiskState::Diskless {
+                repaired |= self.wish(node, Admin::Attach(volume as u8));
+            }
+            if volume == 0 && state.connection == ConnectionState::StandAlone {
+                repaired |= self.wish(node, Admin::Connect);
+            }
+        }
+        repaired
+    }
+
+    /// The cluster manager: a new Primary, where the rules allow one.
+    pub fn move_primary(&mut self, node: usize) -> bool {
+        let volumes = self.setup.volumes;
+        let primary = (0..2).find(|node| (0..volumes).any(|volume| self.is_primary(*node, volume)));
+        let (orderly, current) = (self.plan().orderly, self.plan().current);
+        match primary {
+            Some(node) if self.in_sync() && current == [true; 2] => {
+                self.coverage.count("switch-overs");
+                (0..volumes).all(|volume| self.wish(node, Admin::Demote(volume as u8)))
+            }
+            Some(_) => false,
+            None => {
+                let idle = |node: usize| {
+                    self.nodes[node]
+                        .life
+                        .as_ref()
+                        .is_none_or(|life| life.admin.is_empty() && life.running.is_none())
+                };
+                let may = !orderly || (current[node] && self.has_it(node) && idle(0) && idle(1));
+                may && (0..volumes).all(|volume| self.wish(node, Admin::Promote(volume as u8)))
+            }
+        }
+    }
+
+    fn peer_has_it(&self, node: usize) -> bool {
+        (0..self.setup.volumes).all(|volume| {
+            self.engine_state(node, volume).is_some_and(|state| {
+                state.connection >= ConnectionState::Connected
+                    && state.peer_disk == DiskState::UpToDate
+            })
+        })
+    }
+
+    fn has_it(&self, node: usize) -> bool {
+        (0..self.setup.volumes).all(|volume| {
+            self.engine_state(node, volume)
+                .is_some_and(|state| state.disk == DiskState::UpToDate)
+        })
+    }
+
+    pub fn disk_is_good(&self, node: usize, volume: u8) -> bool {
+        self.engine_state(node, usize::from(volume))
+            .is_some_and(|state| state.disk == DiskState::UpToDate)
+    }
+
+    /// UpToDate data is in reach of a node.
+    pub fn has_data(&self, node: usize, volume: u8) -> bool {
+        self.engine_state(node, usize::from(volume))
+            .is_some_and(|state| {
+                state.disk == DiskState::UpToDate
+                    || (state.connection >= ConnectionState::Connected
+                        && state.peer_disk == DiskState::UpToDate)
+            })
+    }
+
+    fn note_who_has_it(&mut self, node: usize) {
+        let (own, peer) = (self.has_it(node), self.peer_has_it(node));
+        if let Some(plan) = self.plan.as_mut() {
+            plan.current[node] &= own;
+            plan.current[1 - node] &= peer;
+        }
+    }
+
+    /// Something may have changed on a node: a Primary that goes on leaves those behind that do not have its data.
+    pub fn manager_looks(&mut self, node: usize) {
+        let primary = (0..self.setup.volumes).any(|volume| self.is_primary(node, volume));
+        if primary && self.plan.is_some() {
+            self.note_who_has_it(node);
+        }
+    }
+
+    pub fn manager_submitted(&mut self, node: usize, io: &Io) {
+        if io.is_write() {
+            self.note_who_has_it(node);
+        }
+    }
+
+    pub fn manager_ended(&mut self, node: usize, io: &Io) {
+        if io.is_write() {
+            self.note_who_has_it(node);
+        }
+    }
+
+    /// A volume of a node changed its state.
+    pub fn manager_state(&mut self, node: usize, new: &State) {
+        let both = self.in_sync();
+        let target = new.connection == ConnectionState::SyncTarget;
+        let Some(plan) = self.plan.as_mut() else {
+            return;
+        };
+        if target {
+            plan.current[node] = false;
+        }
+        if both && new.connection == ConnectionState::Connected {
+            plan.current = [true; 2];
+        }
+    }
+
+    /// A node lost power.
+    pub fn manager_crash(&mut self, crash: &Crash) {
+        let node = crash.node;
+        let was_primary = (0..self.setup.volumes).any(|volume| self.is_primary(node, volume));
+        let other_primary = (0..self.setup.volumes).any(|volume| self.is_primary(1 - node, volume));
+        let only_disk = other_primary && !self.has_it(1 - node);
+        let protocol = self.nodes[node].net.wire_protocol;
+        let losses = crash.lost.iter().any(|sectors| !sectors.is_empty());
+        let Some(plan) = self.plan.as_mut() else {
+            return;
+        };
+        if only_disk {
+            // The only good disk lost its cache under a Primary that goes on: from here on nothing is promised.
+            plan.promises = false;
+        }
+        if other_primary || (losses && !was_primary) {
+            plan.current[node] = false;
+        }
+        // What was on its way to the peer is lost with protocol A; with B, if the peer goes, too.
+        if was_primary && protocol == Protocol::A {
+            plan.current[1 - node] = false;
+        }
+    }
+}

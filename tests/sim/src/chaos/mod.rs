@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A world in which everything goes wrong, and then heals.
+//!
+//! In an orderly world a cluster manager keeps the rules that a good one keeps: one Primary at a time, and no promotion
+//! of a node that misses acknowledged writes. There, every promise is checked. In a wild world anyone does anything; what
+//! is left to check is what must hold even then.
+
+mod choice;
+pub mod events;
+mod healing;
+mod manager;
+
+use drbd_core::state::ConnectionState;
+
+use crate::admin::Admin;
+use crate::rng::Rng;
+use crate::world::{Ev, World};
+
+/// How long a healed world may take to be in order.
+const PATIENCE: u64 = 300_000_000;
+
+/// What is going to happen.
+pub struct Plan {
+    pub orderly: bool,
+    pub end: u64,
+    /// Requests that an application has under way at once.
+    pub depth: usize,
+    /// The longest pause of an application, in microseconds.
+    pub think: u64,
+    /// The longest pause between two troubles.
+    pub pause: u64,
+    /// How many places of the disk are written to.
+    pub spots: u64,
+    /// No node is ever without its disk: what is flushed is flushed here.
+    pub local_disk_always: bool,
+    /// Nodes that have all acknowledged writes, as a good manager knows.
+    pub current: [bool; 2],
+    /// Promises are kept: everything is orderly, and no disaster happened that no promise outlives.
+    pub promises: bool,
+    /// How many troubles there were.
+    pub troubles: u64,
+}
+
+impl<'a> World<'a> {
+    /// A world that is about to go wrong.
+    pub fn chaotic(arena: &'a bumpalo::Bump, seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5eed);
+        let setup = choice::setup(&mut rng);
+        let orderly = rng.chance(60);
+        let mut world = Self::new(arena, seed, setup);
+        let length = rng.range(2_000_000, 40_000_000);
+        world.plan = Some(Plan {
+            orderly,
+            end: world.now + length,
+            depth: *rng.pick(&[1, 4, 20]),
+            think: *rng.pick(&[100, 3_000, 100_000]),
+            pause: *rng.pick(&[30_000, 300_000, 3_000_000]),
+            spots: *rng.pick(&[1, 3, 9]),
+            local_disk_always: rng.chance(70),
+            current: [true; 2],
+            promises: orderly,
+            troubles: 0,
+        });
+        world
+    }
+
+    /// Plays the whole story. What went wrong is in `failures`.
+    pub fn play(&mut self) {
+        for node in 0..2 {
+            self.up(node);
+        }
+        let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
+        if orderly || self.rng.chance(70) {
+            self.first_sync();
+        }
+        for node in 0..2 {
+            let boot = self.nodes[node].boot;
+            self.push(self.now, Ev::Application(node, boot));
+        }
+        self.push(self.now + 1000, Ev::Chaos);
+        let end = self.plan.as_ref().map_or(0, |plan| plan.end);
+        while self.now < end && self.failures.is_empty() {
+            if !self.step() {
+                break;
+            }
+        }
+        self.heal();
+    }
+
+    fn first_sync(&mut self) {
+        let connected = |world: &Self| {
+            (0..2).all(|node| {
+                (0..world.setup.volumes).all(|volume| {
+                    world
+                        .engine_state(node, volume)
+                        .is_some_and(|state| state.connection == ConnectionState::Connected)
+                })
+            })
+        };
+        if !self.run_until(30_000_000, connected) {
+            self.fail("two new nodes do not find each other".into());
+            return;
+        }
+        for volume in 0..self.setup.volumes {
+            let sectors = self.engine_size(0, volume);
+            let content = self.nodes[0].disks[volume].read(0, sectors);
+            self.check(|checker, _| checker.begins_with(volume as u8, &content));
+            let result = self.command(0, Admin::PromoteForced(volume as u8));
+            if let Err(why) = result {
+                self.fail(format!("the first promotion: {why}"));
+            }
+        }
+        if !self.run_until(PATIENCE, |world| world.in_sync()) {
+            self.fail("the first full sync does not end".into());
+        }
+    }
+
+    pub fn engine_size(&self, node: usize, volume: usize) -> u64 {
+        self.nodes[node]
+            .life
+            .as_ref()
+            .and_then(|life| {
+                life.engine
+                    .device(drbd_core::resource::device::DeviceIndex(volume as u8))
+            })
+            .map_or(0, |device| device.size())
+    }
+
+    /// The next trouble.
+    pub fn chaos(&mut self) {
+        let Some(plan) = self.plan.as_mut() else {
+            return;
+        };
+        if self.now >= plan.end {
+            return;
+        }
+        plan.troubles += 1;
+        let pause = plan.pause;
+        let mut rng = Rng::branch(self.seed, plan.troubles);
+        let at = self.now + rng.range(1, pause);
+        self.push(at, Ev::Chaos);
+        self.check(|checker, world| checker.moment(world));
+        let event = events::pick(&mut rng);
+        if (event.happen)(self, &mut rng) {
+            self.coverage.count(event.name);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Block I/O that the engine asked for.
+
+use drbd_core::bitmap::PAGE_BYTES;
+use drbd_core::meta::superblock::SUPERBLOCK_BYTES;
+use drbd_core::meta::transaction::TRANSACTION_BYTES;
+use drbd_core::resource::device::DeviceIndex;
+use drbd_core::resource::effect::Effect;
+
+use crate::node::DiskIo;
+use crate::world::{Ev, World};
+
+impl World<'_> {
+    pub fn drain_effects(&mut self, node: usize) {
+        let now = self.now / 1000;
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.scheduled.effects = false;
+        }
+        // Now and then the thread is slow.
+        let most = *self.rng.pick(&[1, 4, 1000]);
+        for _ in 0..most {
+            let Some(life) = self.nodes[node].life.as_mut() else {
+                return;
+            };
+            let Some(effect) = life.engine.at(now).next_effect() else {
+                break;
+            };
+            self.carry_out(node, effect);
+        }
+        self.settle(node);
+        self.try_link_closed(node);
+    }
+
+    fn carry_out(&mut self, node: usize, effect: Effect) {
+        let place = &mut self.nodes[node];
+        let flushes = place.disk_conf.md_flushes;
+        let disks = &place.disks;
+        let Some(life) = place.life.as_mut() else {
+            return;
+        };
+        let moment = |volume: DeviceIndex, disks: &[crate::disk::Disk]| {
+            let disk = &disks[usize::from(volume.0)];
+            if flushes {
+                disk.now()
+            } else {
+                0
+            }
+        };
+        let io = match effect {
+            Effect::None => return,
+            Effect::SubmitRequest { device, request } => DiskIo::Request(device, request),
+            Effect::SubmitPeerRequest {
+                device,
+                peer_request,
+            } => DiskIo::Peer(device, peer_request),
+            Effect::ReleasePeerRequest {
+                device,
+                peer_request,
+            } => {
+                life.peer_pages.remove(&(device.0, peer_request.to_u64()));
+                return;
+            }
+            Effect::FlushDisk { device } => {
+                DiskIo::Flush(device, disks[usize::from(device.0)].now())
+            }
+            Effect::WriteSuperblock { device } => {
+                let mut block = [0; SUPERBLOCK_BYTES];
+                let Some(sector) = life.engine.superblock(device, &mut block) else {
+                    life.engine.superblock_written(device, false);
+                    return;
+                };
+                DiskIo::Superblock(device, sector, block.to_vec(), moment(device, disks))
+            }
+            Effect::WriteActivityLog { device } => {
+                let mut block = [0; TRANSACTION_BYTES];
+                let Some(sector) = life.engine.activity_log_block(device, &mut block) else {
+                    life.engine.activity_log_written(device, false);
+                    return;
+                };
+                DiskIo::ActivityLog(device, sector, block.to_vec(), moment(device, disks))
+            }
+            Effect::WriteBitmapPage { device, page } => {
+                let mut block = [0; PAGE_BYTES];
+                let Some(place) = life.engine.bitmap_page(device, page, &mut block) else {
+                    life.engine.bitmap_page_written(device, page, false);
+                    return;
+                };
+                let bytes = block[..place.sectors as usize * 512].to_vec();
+                DiskIo::Page(device, page, place.sector, bytes, moment(device, disks))
+            }
+        };
+        self.start_io(node, io);
+    }
+
+    pub(super) fn start_io(&mut self, node: usize, io: DiskIo) {
+        let number = self.new_io();
+        let latency = self.nodes[node].latency;
+        let at = self.now + self.rng.range(1, latency.max(1));
+        let boot = self.nodes[node].boot;
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.disk_io.insert(number, io);
+        }
+        self.push(at, Ev::DiskDone(node, boot, number));
+    }
+
+    pub fn disk_done(&mut self, node: usize, number: u64) {
+        let now = self.now / 1000;
+        let Some(io) = self.nodes[node]
+            .life
+            .as_mut()
+            .and_then(|life| life.disk_io.remove(&number))
+        else {
+            return;
+        };
+        let faults = self.nodes[node].faults;
+        let good = faults == 0 || self.rng.below(1000) >= faults;
+        if good {
+            self.do_io(node, &io);
+        }
+        self.tell_io(node, &io, good);
+        let Some(life) = self.nodes[node].life.as_mut() else {
+            return;
+        };
+        let engine = life.engine.at(now);
+        match io {
+            DiskIo::Request(device, id) => engine.local_io_done(device, id, good),
+            DiskIo::Peer(device, id) => engine.peer_io_done(device, id, good),
+            DiskIo::Flush(device, _) => engine.flush_done(device, good),
+            DiskIo::Superblock(device, ..) => engine.superblock_written(device, good),
+            DiskIo::ActivityLog(device, ..) => engine.activity_log_written(device, good),
+            DiskIo::Page(device, page, ..) => engine.bitmap_page_written(device, page, good),
+        }
+        self.settle(node);
+        self.try_link_closed(node);
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the engine tells its worker, in order.
+
+use drbd_core::resource::effect::{Event, Helper};
+
+use crate::node::Receiver;
+use crate::world::{Ev, World};
+
+impl World<'_> {
+    pub fn drain_events(&mut self, node: usize) {
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.scheduled.events = false;
+        }
+        loop {
+            let now = self.now / 1000;
+            let Some(life) = self.nodes[node].life.as_mut() else {
+                return;
+            };
+            let Some(event) = life.engine.at(now).next_event() else {
+                break;
+            };
+            self.do_event(node, event);
+        }
+        self.settle(node);
+        self.try_link_closed(node);
+    }
+
+    fn do_event(&mut self, node: usize, event: Event) {
+        let boot = self.nodes[node].boot;
+        match event {
+            Event::None | Event::Progress { .. } | Event::LimitsChanged { .. } => {}
+            Event::Log { message, .. } => self.tell(node, || format!("log: {message}")),
+            Event::StateChanged { device, old, new } => {
+                self.coverage.state(&new);
+                self.history_state(node, device.0, &old, &new);
+                self.tell(node, || {
+                    format!(
+                        "volume {}: {}/{} {} {}/{}{}",
+                        device.0,
+                        new.role.name(),
+                        new.peer.name(),
+                        new.connection.name(),
+                        new.disk.name(),
+                        new.peer_disk.name(),
+                        if new.is_suspended() { " suspended" } else { "" }
+                    )
+                });
+            }
+            Event::Resized { device, sectors } => {
+                self.tell(node, || format!("volume {}: {sectors} sectors", device.0));
+            }
+            Event::Writable { .. } => {}
+            Event::CallHelper { helper, .. } => {
+                self.tell(node, || format!("helper {}", helper.name()));
+            }
+            Event::CallHelperAndReport { device, helper } => {
+                let at = self.now + self.rng.range(10, 30_000);
+                let target = helper == Helper::BeforeResyncTarget;
+                self.push(at, Ev::HelperDone(node, boot, device.0, target));
+            }
+            Event::StartReceiver => {
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    life.receiver = Receiver::Searching;
+                }
+                let at = self.soon();
+                self.push(at, Ev::Dial(node, boot));
+            }
+            Event::ShutSockets => self.shut_sockets(node),
+            Event::StopReceiver => {}
+            Event::DiskIsIdle { device } => {
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    if life.engine.take_disk(device).is_none() {
+                        self.fail(format!(
+                            "node {node}: the disk is said to be idle, and is not"
+                        ));
+                    }
+                }
+                self.settle(node);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The sender of the data socket.
+
+use drbd_core::resource::{Payload, SEND_BUFFER};
+use drbd_core::state::ConnectionState;
+
+use crate::link::DATA;
+use crate::node::Sending;
+use crate::world::{Ev, World};
+
+impl World<'_> {
+    pub(super) fn put(&mut self, node: usize, link: u32, socket: usize, bytes: Vec<u8>) {
+        let latency = self.setup.net_latency;
+        let arrives = self.now + self.rng.range(1, latency.max(1));
+        let Some(pipes) = self.links.get_mut(&link) else {
+            return;
+        };
+        if pipes.broken[1 - node] {
+            return;
+        }
+        let at = pipes.pipes[node][socket].send(bytes, arrives);
+        self.push(at, Ev::Arrive(link, node, socket));
+    }
+
+    pub fn send_data(&mut self, node: usize) {
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.scheduled.data = false;
+        }
+        let mut buffer = vec![0; SEND_BUFFER];
+        loop {
+            let now = self.now / 1000;
+            let Some(link) = self.current_link(node) else {
+                return;
+            };
+            let Some(life) = self.nodes[node].life.as_mut() else {
+                return;
+            };
+            if life.sending.is_some() {
+                return;
+            }
+            let Some(pipes) = self.links.get(&link) else {
+                return;
+            };
+            if !pipes.broken[node] && pipes.pipes[node][DATA].unread() > self.setup.socket_room {
+                let boot = self.nodes[node].boot;
+                let at = self.now + 500_000;
+                self.push(at, Ev::Stall(node, boot));
+                return;
+            }
+            let broken = pipes.broken[node];
+            let Some(outgoing) = life.engine.at(now).next_data_packet(&mut buffer) else {
+                break;
+            };
+            if outgoing.head == 0 || outgoing.head > buffer.len() {
+                self.fail(format!("node {node}: a packet of {} bytes", outgoing.head));
+                return;
+            }
+            let mut bytes = buffer[..outgoing.head].to_vec();
+            self.coverage.packet(&bytes);
+            let sending = match outgoing.payload {
+                Payload::None => None,
+                Payload::Request {
+                    device, request, ..
+                } => {
+                    let values = life.requests.get(&(device.0, request.to_u64()));
+                    let Some(application) = values else {
+                        self.fail(format!("node {node}: sends a request that ended"));
+                        return;
+                    };
+                    for value in &application.values {
+                        bytes.extend(value.to_le_bytes());
+                    }
+                    Some(Sending::Request(device, request))
+                }
+                Payload::PeerRequest {
+                    device,
+                    peer_request,
+                    ..
+                } => {
+                    let Some(values) = life.peer_pages.get(&(device.0, peer_request.to_u64()))
+                    else {
+                        self.fail(format!("node {node}: sends pages that are gone"));
+                        return;
+                    };
+                    for value in values {
+                        bytes.extend(value.to_le_bytes());
+                    }
+                    Some(Sending::Reply(device, peer_request))
+                }
+            };
+            life.sending = sending;
+            if broken {
+                self.word_of_sender(node, false);
+                self.link_lost(node, ConnectionState::BrokenPipe);
+                return;
+            }
+            life.engine.send_goes_on();
+            self.put(node, link, DATA, bytes);
+            if sending.is_some() {
+                if self.rng.chance(30) {
+                    let boot = self.nodes[node].boot;
+                    let at = self.now + self.rng.range(1, 1000);
+                    self.push(at, Ev::Sent(node, boot));
+                    self.settle(node);
+                    return;
+                }
+                self.word_of_sender(node, true);
+            }
+            self.settle(node);
+        }
+        self.settle(node);
+    }
+
+    /// The socket has taken the pages, or will not.
+    fn word_of_sender(&mut self, node: usize, success: bool) {
+        let now = self.now / 1000;
+        let Some(life) = self.nodes[node].life.as_mut() else {
+            return;
+        };
+        match life.sending.take() {
+            Some(Sending::Request(device, id)) => {
+                life.engine.at(now).request_sent(device, id, success);
+            }
+            Some(Sending::Reply(device, id)) => {
+                life.engine.at(now).reply_sent(device, id, success);
+            }
+            None => {}
+        }
+        self.settle(node);
+    }
+
+    pub fn sent(&mut self, node: usize) {
+        let broken = self
+            .current_link(node)
+            .and_then(|link| self.links.get(&link))
+            .is_none_or(|link| link.broken[node]);
+        self.word_of_sender(node, !broken);
+        let closing = self.nodes[node]
+            .life
+            .as_ref()
+            .is_some_and(|life| life.closing);
+        if closing {
+            self.receiver_ends(node);
+        } else {
+            self.schedule_send(node, DATA);
+        }
+    }
+
+    /// The socket took nothing for a while: the engine decides whether that is too long.
+    pub fn stalled(&mut self, node: usize) {
+        let now = self.now / 1000;
+        let full = self
+            .current_link(node)
+            .and_then(|link| self.links.get(&link))
+            .is_some_and(|link| {
+                !link.broken[node] && link.pipes[node][DATA].unread() > self.setup.socket_room
+            });
+        if full {
+            if let Some(life) = self.nodes[node].life.as_mut() {
+                life.engine.at(now).send_stalled();
+            }
+            self.settle(node);
+        }
+        self.schedule_send(node, DATA);
+    }
+}

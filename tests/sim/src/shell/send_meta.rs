@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The sender of the meta socket.
+
+use drbd_core::resource::SEND_BUFFER;
+use drbd_core::state::ConnectionState;
+
+use crate::link::META;
+use crate::world::World;
+
+impl World<'_> {
+    pub fn send_meta(&mut self, node: usize) {
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.scheduled.meta = false;
+        }
+        let mut buffer = vec![0; SEND_BUFFER];
+        loop {
+            let now = self.now / 1000;
+            let Some(link) = self.current_link(node) else {
+                return;
+            };
+            let Some(life) = self.nodes[node].life.as_mut() else {
+                return;
+            };
+            let Some(filled) = life.engine.at(now).next_meta_packets(&mut buffer) else {
+                break;
+            };
+            self.coverage.packets(&buffer[..filled]);
+            if self.links.get(&link).is_none_or(|link| link.broken[node]) {
+                self.link_lost(node, ConnectionState::BrokenPipe);
+                return;
+            }
+            self.put(node, link, META, buffer[..filled].to_vec());
+        }
+        self.settle(node);
+    }
+}
