@@ -13,7 +13,6 @@ use drbd_core::{
         Fencing,
         NetConf,
         OnCongestion,
-        ReadBalancing,
         Text, //
     },
     netlink::context::Refusal,
@@ -126,13 +125,7 @@ pub(super) fn check_disk_options(conf: &DiskConf) -> Result<(), Refused> {
 
 /// Says which options of a disk, that only promise to be faster or gentler, do nothing.
 pub(super) fn warn_of_idle_options(device: &Device, conf: &DiskConf) {
-    let idle = [
-        (
-            conf.read_balancing != ReadBalancing::PreferLocal,
-            "read-balancing",
-        ),
-        (conf.rs_discard_granularity != 0, "rs-discard-granularity"),
-    ];
+    let idle = [(conf.rs_discard_granularity != 0, "rs-discard-granularity")];
     for (is_set, name) in idle {
         if is_set {
             log::device(

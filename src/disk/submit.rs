@@ -115,5 +115,6 @@ fn io_of(bio: &Bio) -> Option<Io> {
         fua: flags.contains(OpFlags::FUA),
         sync: flags.contains(OpFlags::SYNC),
         unmap: !flags.contains(OpFlags::NO_UNMAP),
+        read_ahead: flags.contains(OpFlags::READ_AHEAD),
     })
 }

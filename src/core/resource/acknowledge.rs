@@ -106,9 +106,19 @@ impl Resource<'_> {
             Remote::Sent | Remote::Received => {}
             _ => return Err(ReceiveError::Malformed("a second answer")),
         }
-        request.remote = state;
+        self.set_remote(index, id, state);
         self.advance_request(index, id);
         Ok(())
+    }
+
+    /// The peer's part of a request changes. Reads may wait for what the peer has not confirmed.
+    fn set_remote(&mut self, index: DeviceIndex, id: Id, remote: Remote) {
+        if let Some(device) = self.device_mut(index) {
+            let before = device.unconfirmed;
+            device.set_remote(id, remote);
+            let confirmed = device.unconfirmed < before;
+            self.progress |= confirmed && device.retry_if_any_wait();
+        }
     }
 
     fn resync_write_acknowledged(
@@ -167,9 +177,7 @@ impl Resource<'_> {
                 sector: ack.sector,
             },
         );
-        if let Some(request) = self.request_mut(index, id) {
-            request.remote = Remote::Failed;
-        }
+        self.set_remote(index, id, Remote::Failed);
         self.advance_request(index, id);
         Ok(())
     }
@@ -221,12 +229,12 @@ impl Resource<'_> {
     pub fn read_reply_received(&mut self, index: DeviceIndex, id: Id, success: bool) {
         if let Some(request) = self.request_mut(index, id) {
             request.sending = false;
-            if success && request.remote == Remote::Sent {
-                request.remote = Remote::Done;
-            } else if request.remote == Remote::Sent {
-                request.remote = Remote::Lost;
-            }
             let sectors = request.io.sectors();
+            let waits = request.remote == Remote::Sent;
+            let remote = if success { Remote::Done } else { Remote::Lost };
+            if waits {
+                self.set_remote(index, id, remote);
+            }
             if let Some(device) = self.device_mut(index) {
                 device.counters.received = device.counters.received.saturating_add(sectors);
             }
@@ -266,7 +274,7 @@ impl Resource<'_> {
         request.logged = false;
         match request.remote {
             // Protocol A has no other answer than this one.
-            Remote::Sent | Remote::Received => request.remote = Remote::Done,
+            Remote::Sent | Remote::Received => self.set_remote(index, id, Remote::Done),
             Remote::Queued => return Err(ReceiveError::Malformed("an epoch that was not sent")),
             _ => {}
         }

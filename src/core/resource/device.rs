@@ -4,7 +4,7 @@
 
 use super::metadata::{FlushPhase, TransactionPhase};
 use super::peer_request::PeerRequest;
-use super::request::Request;
+use super::request::{Remote, Request};
 use crate::activity_log::ActivityLog;
 use crate::bitmap::Bitmap;
 use crate::config::disk::DiskConf;
@@ -222,6 +222,12 @@ pub struct Device<'m> {
     pub(super) resync: Resync,
     pub(super) exchange: BitmapExchange,
     pub(super) counters: Counters,
+    /// Requests to which the peer owes an answer (`ap_pending_cnt`).
+    pub(super) pending: u32,
+    /// Writes that the peer's disk may not have, although the application was told that they are done.
+    pub(super) unconfirmed: u32,
+    /// With `read-balancing round-robin`: whose turn it is.
+    pub(super) peer_reads_next: bool,
     pub(super) crashed_primary: bool,
     pub(super) consider_resync: bool,
     pub(super) discard_my_data: bool,
@@ -264,6 +270,9 @@ impl<'m> Device<'m> {
             resync: Resync::default(),
             exchange: BitmapExchange::default(),
             counters: Counters::default(),
+            pending: 0,
+            unconfirmed: 0,
+            peer_reads_next: false,
             crashed_primary: false,
             consider_resync: false,
             discard_my_data: false,
@@ -317,6 +326,18 @@ impl<'m> Device<'m> {
     /// The attached disk.
     pub fn disk(&self) -> Option<&Disk<'m>> {
         self.disk.as_ref()
+    }
+
+    /// The part of a request at the peer changes, and with it what is counted of all.
+    pub(super) fn set_remote(&mut self, id: Id, remote: Remote) {
+        let Some(request) = self.requests.get_mut(id) else {
+            return;
+        };
+        let before = (request.is_pending(), request.is_unconfirmed());
+        request.remote = remote;
+        let after = (request.is_pending(), request.is_unconfirmed());
+        count_change(&mut self.pending, before.0, after.0);
+        count_change(&mut self.unconfirmed, before.1, after.1);
     }
 
     /// The number of a request in the overlap index.
@@ -385,5 +406,13 @@ impl<'m> Device<'m> {
         self.disk
             .as_ref()
             .is_some_and(|disk| disk.bitmap.count_range(sector / 8, last_sector / 8) != 0)
+    }
+}
+
+fn count_change(count: &mut u32, before: bool, after: bool) {
+    if after && !before {
+        *count = count.saturating_add(1);
+    } else if before && !after {
+        *count = count.saturating_sub(1);
     }
 }

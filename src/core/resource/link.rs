@@ -116,10 +116,10 @@ impl Resource<'_> {
                 continue;
             };
             request.logged = false;
-            if request.remote != Remote::Done {
-                request.remote = Remote::Lost;
-            }
             let io = request.io;
+            if request.remote != Remote::Done {
+                device.set_remote(entry.request, Remote::Lost);
+            }
             device.set_out_of_sync(io.sector, io.size);
             self.advance_request(entry.device, entry.request);
         }
@@ -143,7 +143,7 @@ impl Resource<'_> {
                     request.remote,
                     Remote::Queued | Remote::Sent | Remote::Received
                 ) {
-                    request.remote = Remote::Lost;
+                    device.set_remote(id, Remote::Lost);
                     self.advance_request(index, id);
                 }
             }

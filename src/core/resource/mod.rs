@@ -41,6 +41,7 @@ mod lost_target;
 mod metadata;
 mod operation;
 mod peer_io;
+mod read;
 mod receive;
 mod resync;
 mod send;

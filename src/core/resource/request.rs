@@ -40,6 +40,8 @@ pub struct Io {
     pub sync: bool,
     /// A write-zeroes may free the storage (not `REQ_NOUNMAP`).
     pub unmap: bool,
+    /// Nobody asked for it yet (`REQ_RAHEAD`): it may fail, and that says nothing about the disk.
+    pub read_ahead: bool,
 }
 
 impl Io {
@@ -131,6 +133,8 @@ pub struct Request {
     pub completed: bool,
     /// The peer was told that success may clear bits.
     pub may_set_in_sync: bool,
+    /// Disks that could not do it: a read begins anew after each.
+    pub refusals: u8,
 }
 
 impl Request {
@@ -151,7 +155,27 @@ impl Request {
             ending: false,
             completed: false,
             may_set_in_sync: false,
+            refusals: 0,
         }
+    }
+
+    /// Whether the peer owes the answer that the application waits for, or would, had its own disk not been slower.
+    pub fn is_pending(&self) -> bool {
+        match self.remote {
+            Remote::Queued => true,
+            Remote::Sent => !self.io.is_write() || self.wait_for != WaitFor::Sent,
+            _ => false,
+        }
+    }
+
+    /// Whether this is a write that may complete before the peer's disk has it, which is not known yet.
+    pub fn is_unconfirmed(&self) -> bool {
+        self.io.is_write()
+            && self.wait_for != WaitFor::Written
+            && matches!(
+                self.remote,
+                Remote::Queued | Remote::Sent | Remote::Received
+            )
     }
 
     /// What to tell the application, as soon as that is certain.
@@ -202,6 +226,7 @@ mod tests {
             fua: false,
             sync: false,
             unmap: false,
+            read_ahead: false,
         };
         Request {
             started: true,

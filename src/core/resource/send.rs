@@ -280,7 +280,6 @@ impl Resource<'_> {
             device.sequence = device.sequence.wrapping_add(1);
             write_packet(request, id, device.sequence, agreed, features)
         } else {
-            request.remote = Remote::Sent;
             Packet::DataRequest(BlockRequest {
                 sector: io.sector,
                 block_id: id.to_u64(),
@@ -296,6 +295,8 @@ impl Resource<'_> {
         if io.is_write() {
             request.sending = true;
             self.connection.sent_epoch = Some(epoch);
+        } else {
+            device.set_remote(id, Remote::Sent);
         }
         let head = self.encode(&packet, volume, payload, buffer)?;
         if payload == 0 {
@@ -330,10 +331,10 @@ impl Resource<'_> {
         request.sending = false;
         request.submitted_at = now;
         if success {
-            if request.remote == Remote::Queued {
-                request.remote = Remote::Sent;
-            }
             let sectors = request.io.sectors();
+            if request.remote == Remote::Queued {
+                device.set_remote(id, Remote::Sent);
+            }
             device.counters.sent = device.counters.sent.saturating_add(sectors);
         }
         self.advance_request(index, id);

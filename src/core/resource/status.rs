@@ -4,7 +4,6 @@
 
 use super::device::{Counters, Device, DeviceIndex};
 use super::peer_request::Stage;
-use super::request::Remote;
 use super::Resource;
 use crate::config::policy::WriteOrdering;
 use crate::num::usize_to_u64;
@@ -158,19 +157,14 @@ impl<'m> Resource<'m> {
 }
 
 impl Device<'_> {
-    fn pending(&self) -> u32 {
-        let requests = length(self.requests.iter().filter(|(_, request)| {
-            matches!(
-                request.remote,
-                Remote::Queued | Remote::Sent | Remote::Received
-            )
-        }));
+    /// What the peer owes an answer to: requests of applications, and of a resync.
+    pub(super) fn pending(&self) -> u32 {
         let resync = length(
             self.peer_requests
                 .iter()
                 .filter(|(_, request)| request.stage == Stage::Requested),
         );
-        requests.saturating_add(resync)
+        self.pending.saturating_add(resync)
     }
 
     fn unacknowledged(&self) -> u32 {

@@ -59,10 +59,20 @@ fn accepts_io(state: &State, agreed_protocol: u32) -> bool {
 }
 
 /// Where an admitted request goes.
-struct Route {
+pub(super) struct Route {
     local: bool,
     remote: bool,
     out_of_sync: bool,
+}
+
+impl Route {
+    pub(super) const fn read(local: bool, remote: bool) -> Self {
+        Self {
+            local,
+            remote,
+            out_of_sync: false,
+        }
+    }
 }
 
 impl Resource<'_> {
@@ -135,7 +145,11 @@ impl Resource<'_> {
         let Some(device) = self.device_mut(index) else {
             return false;
         };
-        let Some(io) = device.requests.get(id).map(|request| request.io) else {
+        let Some((io, refusals)) = device
+            .requests
+            .get(id)
+            .map(|request| (request.io, request.refusals))
+        else {
             return true;
         };
         if !accepts_io(&device.state, agreed_protocol) || device.is_held() {
@@ -149,7 +163,9 @@ impl Resource<'_> {
         {
             return false;
         }
-        let route = device.route(&io);
+        let Some(route) = device.route(&io, refusals) else {
+            return false;
+        };
         if io.is_write() && route.local && !self.hold_extents(index, id, io.sector, io.sectors()) {
             return false;
         }
@@ -188,9 +204,9 @@ impl Resource<'_> {
             request.local = Local::Pending;
         }
         if route.remote {
-            request.remote = Remote::Queued;
             request.epoch = epoch;
             request.logged = io.is_write();
+            device.set_remote(id, Remote::Queued);
         }
         if !route.local && !route.remote && io.operation != Operation::Flush {
             self.log(
@@ -257,29 +273,20 @@ impl Resource<'_> {
             self.data_written(index);
         }
         if !success {
-            self.local_request_failed(index, id, io);
+            self.local_request_failed(index, io);
         }
         self.advance_request(index, id);
     }
 
-    /// A read that failed here is tried at the peer; a write that failed is one that only the peer has.
-    fn local_request_failed(&mut self, index: DeviceIndex, id: Id, io: Io) {
-        self.disk_failed(index, io.sector, false);
-        let room = self.connection.data_queue.room() >= 8;
-        let Some(device) = self.device_mut(index) else {
+    /// What was to be read here is only at the peer, as is what was to be written.
+    fn local_request_failed(&mut self, index: DeviceIndex, io: Io) {
+        if io.read_ahead {
             return;
-        };
-        device.set_out_of_sync(io.sector, io.size);
-        let can_ask = device.state.peer_disk == DiskState::UpToDate
-            && device.state.connection >= ConnectionState::Connected;
-        let Some(request) = device.requests.get_mut(id) else {
-            return;
-        };
-        if io.operation == Operation::Read && request.remote == Remote::Unneeded && can_ask && room
-        {
-            request.remote = Remote::Queued;
-            self.send_data(DataItem::Request(index, id));
         }
+        if let Some(device) = self.device_mut(index) {
+            device.set_out_of_sync(io.sector, io.size);
+        }
+        self.disk_failed(index, io.sector, false);
     }
 
     /// Something about a request changed: ends it, and forgets it, where that is due.
@@ -295,6 +302,15 @@ impl Resource<'_> {
             return;
         }
         let Some(outcome) = request.outcome() else {
+            return;
+        };
+        if !outcome.is_success() && self.tries_again(index, id) {
+            return;
+        }
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let Some(request) = device.requests.get_mut(id) else {
             return;
         };
         request.ending = true;
@@ -354,42 +370,22 @@ impl Device<'_> {
             .is_some_and(|disk| disk.metadata.holds_requests())
     }
 
-    fn route(&self, io: &Io) -> Route {
+    /// Where a request goes; `None` where it has to wait.
+    fn route(&mut self, io: &Io, refusals: u8) -> Option<Route> {
         let usable = self.disk.is_some() && self.state.disk >= DiskState::Inconsistent;
-        match io.operation {
-            Operation::Flush => Route {
-                local: usable,
-                remote: false,
-                out_of_sync: false,
-            },
-            Operation::Read => {
-                let local = usable && self.reads_locally(io);
-                let remote = !local
-                    && self.state.peer_disk == DiskState::UpToDate
-                    && self.state.connection >= ConnectionState::Connected;
-                Route {
-                    local,
-                    remote,
-                    out_of_sync: false,
-                }
-            }
+        let (remote, out_of_sync) = match io.operation {
+            Operation::Read => return self.route_read(io, refusals),
+            Operation::Flush => (false, false),
             Operation::Write | Operation::Discard | Operation::WriteZeroes => {
                 let remote = mirrors(&self.state);
-                Route {
-                    local: usable,
-                    remote,
-                    out_of_sync: usable && !remote && tells_out_of_sync(&self.state),
-                }
+                (remote, usable && !remote && tells_out_of_sync(&self.state))
             }
-        }
-    }
-
-    fn reads_locally(&self, io: &Io) -> bool {
-        match self.state.disk {
-            DiskState::UpToDate => true,
-            DiskState::Inconsistent => !self.is_out_of_sync(io.sector, io.size),
-            _ => false,
-        }
+        };
+        Some(Route {
+            local: usable,
+            remote,
+            out_of_sync,
+        })
     }
 }
 

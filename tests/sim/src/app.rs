@@ -50,6 +50,7 @@ pub fn io(operation: Operation, sector: u64, sectors: u64) -> Io {
         fua: false,
         sync: false,
         unmap: operation == Operation::Discard,
+        read_ahead: false,
     }
 }
 

@@ -138,6 +138,8 @@ pub struct Node<'a> {
     pub latency: u64,
     /// Errors: each so many-thousandth I/O fails.
     pub faults: u64,
+    /// The same for reading data alone.
+    pub read_faults: u64,
 }
 
 impl<'a> Life<'a> {

@@ -2,7 +2,7 @@
 
 //! What kind of world a seed means: its machines, its cables, its configuration.
 
-use drbd_core::config::policy::Protocol;
+use drbd_core::config::policy::{OnIoError, Protocol, ReadBalancing};
 
 use crate::rng::Rng;
 use crate::world::Setup;
@@ -33,5 +33,7 @@ pub fn setup(rng: &mut Rng) -> Setup {
     setup.sizes.extents = *rng.pick(&[3, 7, 67]);
     setup.disk.c_plan_ahead = *rng.pick(&[0, 20]);
     setup.disk.resync_rate = *rng.pick(&[500, 10_000]);
+    setup.disk.read_balancing = *rng.pick(ReadBalancing::ALL);
+    setup.disk.on_io_error = *rng.pick(&[OnIoError::PassOn, OnIoError::Detach]);
     setup
 }

@@ -17,6 +17,7 @@ impl World<'_> {
         self.set_network(true);
         for node in 0..2 {
             self.nodes[node].faults = 0;
+            self.nodes[node].read_faults = 0;
             if self.nodes[node].life.is_none() {
                 self.boot(node);
                 self.up(node);
@@ -79,6 +80,7 @@ impl World<'_> {
                 self.split_brain();
             } else if stuck > 5 {
                 stuck = 0;
+                self.renew();
                 self.declare();
             }
         }
@@ -147,6 +149,22 @@ impl World<'_> {
         }
         self.boot(victim);
         self.up(victim);
+    }
+
+    /// A disk that passed an error on stays Inconsistent, until an administrator takes it away and puts it back.
+    fn renew(&mut self) {
+        for node in 0..2 {
+            for volume in 0..self.setup.volumes {
+                let passed_on = self.engine_state(node, volume).is_some_and(|state| {
+                    state.connection == ConnectionState::Connected
+                        && state.disk == DiskState::Inconsistent
+                        && state.peer_disk == DiskState::UpToDate
+                });
+                if passed_on {
+                    let _ = self.command(node, Admin::Detach(volume as u8));
+                }
+            }
+        }
     }
 
     /// Connected, and no disk is UpToDate: an administrator declares one to be.

@@ -11,6 +11,7 @@ pub mod events;
 mod healing;
 mod manager;
 
+use drbd_core::config::policy::OnIoError;
 use drbd_core::state::ConnectionState;
 
 use crate::admin::Admin;
@@ -46,8 +47,12 @@ impl<'a> World<'a> {
     /// A world that is about to go wrong.
     pub fn chaotic(arena: &'a bumpalo::Bump, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let setup = choice::setup(&mut rng);
+        let mut setup = choice::setup(&mut rng);
         let orderly = rng.chance(60);
+        if orderly {
+            // A Primary without peer that goes on with an Inconsistent disk gives up what nobody else has.
+            setup.disk.on_io_error = OnIoError::Detach;
+        }
         let mut world = Self::new(arena, seed, setup);
         let length = rng.range(2_000_000, 40_000_000);
         world.plan = Some(Plan {

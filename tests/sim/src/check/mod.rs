@@ -9,6 +9,7 @@ mod acknowledged;
 mod durable;
 mod equal;
 mod promotion;
+mod read_errors;
 mod reads;
 
 use drbd_core::state::State;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(durable::Durable::default()),
         Box::new(equal::Equal),
         Box::new(promotion::Promotion),
+        Box::new(read_errors::ReadErrors),
         Box::new(reads::Reads::default()),
     ]
 }

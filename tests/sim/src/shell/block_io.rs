@@ -7,6 +7,7 @@ use drbd_core::meta::superblock::SUPERBLOCK_BYTES;
 use drbd_core::meta::transaction::TRANSACTION_BYTES;
 use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::effect::Effect;
+use drbd_core::resource::request::Operation;
 
 use crate::node::DiskIo;
 use crate::world::{Ev, World};
@@ -104,6 +105,27 @@ impl World<'_> {
         self.push(at, Ev::DiskDone(node, boot, number));
     }
 
+    /// How many of a thousand operations like this one fail.
+    fn faults(&self, node: usize, io: &DiskIo) -> u64 {
+        let place = &self.nodes[node];
+        let reads = place.life.as_ref().is_some_and(|life| match io {
+            DiskIo::Request(device, id) => life
+                .requests
+                .get(&(device.0, id.to_u64()))
+                .is_some_and(|application| application.io.operation == Operation::Read),
+            DiskIo::Peer(device, id) => life
+                .engine
+                .peer_request(*device, *id)
+                .is_some_and(|request| request.operation == Operation::Read),
+            _ => false,
+        });
+        if reads {
+            place.faults.max(place.read_faults)
+        } else {
+            place.faults
+        }
+    }
+
     pub fn disk_done(&mut self, node: usize, number: u64) {
         let now = self.now / 1000;
         let Some(io) = self.nodes[node]
@@ -113,7 +135,7 @@ impl World<'_> {
         else {
             return;
         };
-        let faults = self.nodes[node].faults;
+        let faults = self.faults(node, &io);
         let good = faults == 0 || self.rng.below(1000) >= faults;
         if good {
             self.do_io(node, &io);

@@ -33,6 +33,10 @@ impl World<'_> {
     pub fn receive(&mut self, node: usize, socket: usize) {
         if let Some(life) = self.nodes[node].life.as_mut() {
             life.scheduled.receive[socket] = false;
+            if life.closing && socket == DATA {
+                // It only waits for the sender to leave the sockets.
+                return;
+            }
         }
         let Some(link) = self.current_link(node) else {
             return;

@@ -102,6 +102,7 @@ impl<'a> World<'a> {
                 sizes: setup.sizes,
                 latency: setup.disk_latency,
                 faults: 0,
+                read_faults: 0,
             });
         }
         // Garbage of before: different on both, so that a sync has something to do.

@@ -36,6 +36,7 @@ events! {
     disconnect,
     invalidate,
     invalidate_remote,
+    lost_blocks,
     network_is_back,
     partition,
     pause_sync,

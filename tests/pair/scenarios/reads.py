@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which disk serves a read, and what happens when it cannot."""
+
+import os
+
+from ..config import Resource, Volume
+from ..scenario import expect, expect_that, scenario
+
+# The driver that simulates a disk answers reads of these ten sectors with an error, when told so.
+MEDIUM_ERROR_SECTOR = 0x1234
+MEDIUM_ERRORS = "/sys/bus/pseudo/drivers/scsi_debug/opts"
+KIB = 1024
+
+
+def served(node):
+    """Sectors that a node has read from its disk."""
+    return node.device().counters["dr"] * 2
+
+
+@scenario()
+def every_method(c):
+    """Each `read-balancing` sends reads where the kernel's own driver sends them."""
+    c.ready()
+    c.a.adm("primary r0")
+    data = os.urandom(1 << 20)
+    c.a.write(0, data)
+    for method, remote in [
+        ("prefer-local", 0), ("prefer-remote", 32), ("round-robin", 16), ("least-pending", 32), ("when-congested-remote", 0),
+        ("32K-striping", 16), ("64K-striping", 16), ("128K-striping", 16), ("256K-striping", 16), ("512K-striping", 16), ("1M-striping", 0),
+    ]:  # fmt: skip
+        c.a.setup(f"disk-options 0 --read-balancing={method}")
+        before = [served(node) for node in c.nodes]
+        # One after the other: 32 times 4 KiB, 32 KiB apart.
+        read = c.a.run("for n in $(seq 0 31); do dd if=/dev/drbd0 bs=4k skip=$((n * 8)) count=1 iflag=direct status=none; done").stdout
+        expect_that(read == b"".join(data[at : at + 4096] for at in range(0, 1 << 20, 32 * KIB)), f"{method}: what was read")
+        counts = [served(node) - old for node, old in zip(c.nodes, before)]
+        expect(counts, [(32 - remote) * 8, remote * 8], f"{method}: sectors that each node read")
+    c.expect_equal()
+
+
+def simulated_disks(c, **disk):
+    """Both nodes UpToDate on disks that can be told to fail; some data."""
+    for node in c.nodes:
+        node.run("modprobe sd_mod; modprobe scsi_debug dev_size_mb=32 delay=0; for n in $(seq 50); do test -b /dev/sda && break; sleep 0.1; done")
+    c.ready(Resource(volumes=(Volume(disk="/dev/sda"),), disk=disk))
+    c.a.adm("primary r0")
+    data = os.urandom(4 << 20)
+    c.a.write(0, data)
+    return data
+
+
+def put_away(c):
+    """Takes the simulated disks down again."""
+    for node in c.nodes:
+        node.run(f"echo 0 > {MEDIUM_ERRORS}; drbdadm down r0; rmmod scsi_debug")
+
+
+@scenario()
+def local_error(c):
+    """A block that cannot be read here is read from the peer, and the disk goes."""
+    data = simulated_disks(c)
+    c.a.run(f"echo 2 > {MEDIUM_ERRORS}")
+    expect_that(c.a.read(0, 4 << 20) == data, "what was read")
+    c.a.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate")
+    c.b.wait(connection="Connected", disk="UpToDate", peer_disk="Diskless")
+    expect_that(c.a.read(0, 4 << 20) == data, "what was read without a disk")
+    c.a.run(f"echo 0 > {MEDIUM_ERRORS}")
+    c.a.adm("attach r0")
+    c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+    put_away(c)
+
+
+@scenario()
+def local_error_passed_on(c):
+    """With `on-io-error pass_on` the disk stays, Inconsistent, and the block is out of sync."""
+    data = simulated_disks(c, **{"on-io-error": "pass_on"})
+    c.a.run(f"echo 2 > {MEDIUM_ERRORS}")
+    expect_that(c.a.read(0, 4 << 20) == data, "what was read")
+    device = c.a.wait(connection="Connected", disk="Inconsistent", peer_disk="UpToDate")
+    expect_that(device.out_of_sync > 0, f"the block is marked: {device}")
+    c.b.wait(disk="UpToDate", peer_disk="Inconsistent")
+    expect_that(c.a.read(0, 4 << 20) == data, "what was read again")
+    put_away(c)
+
+
+@scenario()
+def peer_error(c):
+    """A block that the peer cannot read is read here."""
+    data = simulated_disks(c, **{"read-balancing": "prefer-remote"})
+    c.b.run(f"echo 2 > {MEDIUM_ERRORS}")
+    before = served(c.b)
+    expect_that(c.a.read(0, 4 << 20) == data, "what was read")
+    expect_that(served(c.b) > before, "the peer was asked")
+    c.a.wait(connection="Connected", disk="UpToDate", peer_disk="Diskless")
+    put_away(c)
+
+
+@scenario()
+def peer_is_lost(c):
+    """Reads that a peer owed when it died come from the own disk."""
+    c.ready(Resource(disk={"read-balancing": "prefer-remote"}))
+    c.a.adm("primary r0")
+    data = os.urandom(8 << 20)
+    c.a.write(0, data)
+    load = c.a.spawn("fio --name=load --filename=/dev/drbd0 --direct=1 --ioengine=libaio --rw=randread --bs=4k --iodepth=16 --size=8m --time_based --runtime=25")
+    c.a.run("sleep 2")
+    c.b.guest.power_cut()
+    c.a.wait(connection={"WFConnection", "Unconnected"}, disk="UpToDate")
+    expect(load.wait(120).code, 0, "exit code of the load")
+    expect_that(c.a.read(0, 8 << 20) == data, "what was read")
+    c.returned(c.b)
+    c.b.adm("up r0")
+    c.expect_equal()
