@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A backing disk with bad blocks, below either node: what on-io-error promises."""
+
+import os
+
+from ..config import Resource, Volume
+from ..scenario import expect, expect_that, scenario
+
+DISK = "/dev/nullb0"
+FOLDER = "/sys/kernel/config/nullb/nullb0"
+MAKE = f"""
+modprobe null_blk nr_devices=0
+mountpoint -q /sys/kernel/config || mount -t configfs none /sys/kernel/config
+if [ -d {FOLDER} ]; then echo 0 >{FOLDER}/power; rmdir {FOLDER}; fi
+mkdir {FOLDER} && cd {FOLDER} && echo 64 >size && echo 1 >memory_backed && echo 1 >power
+"""
+BAD = 8 << 20  # where the bad blocks are, in bytes
+GOOD = 2 << 20
+
+
+def ready(c, **disk):
+    """Two nodes whose disks can be given bad blocks, UpToDate, the first one Primary."""
+    c.resources = (Resource(volumes=(Volume(disk=DISK),), disk=disk),)
+    for node in c.nodes:
+        node.run(MAKE)
+        c.put_config(node)
+        node.adm("create-md --force r0")
+        node.adm("up r0")
+    c.wait(connection="Connected")
+    c.a.setup("new-current-uuid --clear-bitmap 0")
+    c.wait(disk="UpToDate", peer_disk="UpToDate")
+    c.a.adm("primary r0")
+
+
+def spoil(node):
+    """From now on 64 KiB of the disk cannot be read or written."""
+    node.run(f"echo +{BAD >> 9}-{(BAD >> 9) + 127} >{FOLDER}/badblocks")
+
+
+def mend(node):
+    """The disk is whole again."""
+    node.run(f"echo -{BAD >> 9}-{(BAD >> 9) + 127} >{FOLDER}/badblocks")
+
+
+def expect_equal(c):
+    """Both UpToDate, and the data on the disks is the same."""
+    c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+    sums = [node.text(f"head -c {c.a.size()} {DISK} | sha256sum") for node in c.nodes]
+    expect(sums[1], sums[0], "checksum of the second node's disk")
+
+
+@scenario()
+def write_fails_on_the_secondary(c):
+    """The Secondary gives its disk up, the application notices nothing; the disk returns and gets what it missed."""
+    ready(c, **{"on-io-error": "detach"})
+    spoil(c.b)
+    data = os.urandom(65536)
+    c.a.write(BAD, data)
+    c.b.wait(disk="Diskless", peer_disk="UpToDate")
+    c.a.wait(disk="UpToDate", peer_disk="Diskless")
+    c.a.write(GOOD, data)
+    mend(c.b)
+    c.b.adm("attach r0")
+    expect_equal(c)
+    expect_that(c.a.read(BAD, 65536) == data, "the Primary reads what it wrote")
+
+
+@scenario()
+def write_fails_on_the_primary(c):
+    """The Primary goes on with the disk of its peer: every write succeeds, every read is right."""
+    ready(c, **{"on-io-error": "detach"})
+    spoil(c.a)
+    data = os.urandom(65536)
+    c.a.write(BAD, data)
+    c.a.wait(disk="Diskless", peer_disk="UpToDate", role="Primary")
+    c.a.write(GOOD, data)
+    for offset in (BAD, GOOD):
+        expect_that(c.a.read(offset, 65536) == data, f"what was written at {offset}")
+    mend(c.a)
+    c.a.adm("attach r0")
+    expect_equal(c)
+
+
+@scenario()
+def read_fails_on_the_primary(c):
+    """A read that the own disk cannot answer is answered by the peer."""
+    ready(c, **{"on-io-error": "detach"})
+    data = os.urandom(65536)
+    c.a.write(BAD, data)
+    spoil(c.a)
+    expect_that(c.a.read(BAD, 65536) == data, "the read is right")
+    c.a.wait(disk="Diskless", peer_disk="UpToDate", role="Primary")
+    mend(c.a)
+    c.a.adm("attach r0")
+    expect_equal(c)
+
+
+@scenario()
+def error_is_passed_on(c):
+    """With on-io-error pass_on the disk stays; while the peer has the data the application still notices nothing."""
+    ready(c, **{"on-io-error": "pass_on"})
+    data = os.urandom(65536)
+    c.a.write(BAD, data)
+    spoil(c.a)
+    expect_that(c.a.read(BAD, 65536) == data, "the read is right")
+    device = c.a.device()
+    expect_that(device.disk != "Diskless", f"the disk stays: {device}")
+    mend(c.a)
+
+
+@scenario(nodes=1)
+def no_disk_is_left(c):
+    """Without a peer an error of the only disk reaches the application, and later I/O fails at once; the node lives."""
+    c.resources = (Resource(volumes=(Volume(disk=DISK),), disk={"on-io-error": "detach"}),)
+    c.a.run(MAKE)
+    c.put_config(c.a)
+    c.a.adm("create-md --force r0")
+    c.a.adm("up r0")
+    c.a.adm("primary --force r0")
+    c.a.write(BAD, os.urandom(65536))
+    spoil(c.a)
+    c.a.run(f"! dd if=/dev/drbd0 of=/dev/null bs=64k skip={BAD >> 16} count=1 iflag=direct")
+    c.a.wait(disk="Diskless", role="Primary")
+    c.a.run(f"! dd if=/dev/drbd0 of=/dev/null bs=64k skip={GOOD >> 16} count=1 iflag=direct")
+    mend(c.a)
+    c.a.adm("down r0")
