@@ -43,6 +43,7 @@ pub mod proc_text;
 pub mod resource;
 pub mod return_code;
 pub mod ring;
+pub mod size_text;
 pub mod slab;
 pub mod state;
 pub mod uuid;

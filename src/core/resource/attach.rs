@@ -128,6 +128,10 @@ impl<'m> Resource<'m> {
             self.log(index, LogMessage::FullSyncRequired);
             self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::Nothing);
         }
+        let marked = self.device(index).and_then(Device::disk);
+        if let Some(bits) = marked.map(|disk| disk.bitmap.weight()) {
+            self.log(index, LogMessage::MarkedByBitmap { bits });
+        }
         self.suspend_activity_log(index);
         self.enter_attached_state(index);
         Ok(())

@@ -4,9 +4,13 @@
 
 use core::fmt;
 
+use crate::size_text::SizeText;
 use crate::state::{ConnectionState, DiskState, StateCode, Warning};
 use crate::uuid::handshake::{Level as NoteLevel, Note};
 use crate::wire::FeatureFlags;
+
+/// What a bit of the bitmap stands for.
+const KIB_PER_BIT: u64 = 4;
 
 /// How grave a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +146,11 @@ pub enum LogMessage {
     SizeChanged {
         /// Sectors.
         sectors: u64,
+    },
+    /// How much the bitmap of a disk that is being attached marks.
+    MarkedByBitmap {
+        /// Bits of the bitmap.
+        bits: u64,
     },
     /// The peer's data is not the data that this diskless primary used.
     WrongDataGeneration(u64),
@@ -279,12 +288,19 @@ impl fmt::Display for LogMessage {
                 f,
                 "The peer resizes the device ({current} to {new} sectors), which is not supported yet: disconnecting"
             ),
-            Self::SizeChanged { sectors } => write!(
-                f,
-                "size = {} MB ({} KB)",
-                sectors / 2048,
-                sectors / 2
-            ),
+            Self::SizeChanged { sectors } => {
+                let kib = sectors / 2;
+                write!(f, "size = {} ({kib} KB)", SizeText { kib })
+            }
+            Self::MarkedByBitmap { bits } => {
+                let size = SizeText {
+                    kib: bits.saturating_mul(KIB_PER_BIT),
+                };
+                write!(
+                    f,
+                    "{size} ({bits} bits) marked out-of-sync by on disk bit-map."
+                )
+            }
             Self::WrongDataGeneration(uuid) => {
                 write!(f, "Can only connect to data with current UUID={uuid:016X}")
             }
