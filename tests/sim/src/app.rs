@@ -161,7 +161,8 @@ impl World<'_> {
             return;
         }
         let (most, pause) = (plan.depth, plan.think);
-        let at = self.now + self.rng.range(1, pause.max(1));
+        let patience = if self.is_primary(node, 0) { 1 } else { 5 };
+        let at = self.now + self.rng.range(1, pause.max(1)) * patience;
         self.push(at, Ev::Application(node, boot));
         let volume = self.rng.below(self.setup.volumes as u64) as u8;
         let leaves = self.nodes[node].life.as_ref().is_none_or(|life| {

@@ -11,7 +11,7 @@ use crate::world::Setup;
 pub fn setup(rng: &mut Rng) -> Setup {
     let mut setup = Setup {
         volumes: *rng.pick(&[1, 1, 1, 2]),
-        device_sectors: *rng.pick(&[1024, 2048, 4096, 4096, 40_000]),
+        device_sectors: *rng.pick(&[1024, 1024, 1024, 2048, 2048, 2048, 4096, 4096, 40_000]),
         internal: rng.chance(50),
         volatile: rng.chance(70),
         disk_latency: *rng.pick(&[10, 200, 2000]),

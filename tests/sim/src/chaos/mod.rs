@@ -54,13 +54,16 @@ impl<'a> World<'a> {
             setup.disk.on_io_error = OnIoError::Detach;
         }
         let mut world = Self::new(arena, seed, setup);
-        let length = rng.range(2_000_000, 40_000_000);
+        let pause = *rng.pick(&[30_000, 300_000, 3_000_000]);
+        // Most nights are short: the next one is another world.
+        let troubles = *rng.pick(&[10, 20, 20, 40, 40, 80, 300]);
+        let requests = *rng.pick(&[3, 10, 30]);
         world.plan = Some(Plan {
             orderly,
-            end: world.now + length,
+            end: world.now + troubles * pause / 2,
             depth: *rng.pick(&[1, 4, 20]),
-            think: *rng.pick(&[100, 3_000, 100_000]),
-            pause: *rng.pick(&[30_000, 300_000, 3_000_000]),
+            think: pause / requests,
+            pause,
             spots: *rng.pick(&[1, 3, 9]),
             local_disk_always: rng.chance(70),
             current: [true; 2],

@@ -24,10 +24,26 @@ struct Value {
     past_since: Option<u64>,
 }
 
+impl Value {
+    /// What was there before anybody wrote.
+    fn of_before(value: u64) -> Self {
+        Self {
+            value,
+            number: 0,
+            submitted: 0,
+            ended: Some(0),
+            past_since: None,
+        }
+    }
+}
+
 /// What each sector may hold.
 #[derive(Default)]
 pub struct Reads {
-    sectors: BTreeMap<(u8, u64), Vec<Value>>,
+    /// By volume and sector; empty where nothing is known.
+    sectors: Vec<Vec<Vec<Value>>>,
+    /// When each read that is under way was submitted.
+    open: BTreeMap<u64, u64>,
     /// What was on the disk that the first full sync copied.
     base: Vec<Vec<u64>>,
     /// What a crash left on each node's disk, older than what was there, until it counts.
@@ -36,26 +52,25 @@ pub struct Reads {
 
 impl Reads {
     fn values(&mut self, volume: u8, sector: u64) -> &mut Vec<Value> {
-        let base = &self.base;
-        self.sectors.entry((volume, sector)).or_insert_with(|| {
-            let before = base
-                .get(usize::from(volume))
-                .and_then(|values| values.get(sector as usize));
-            before
-                .map(|value| Value {
-                    value: *value,
-                    number: 0,
-                    submitted: 0,
-                    ended: Some(0),
-                    past_since: None,
-                })
-                .into_iter()
-                .collect()
-        })
+        let (volume, sector) = (usize::from(volume), sector as usize);
+        if self.sectors.len() <= volume {
+            self.sectors.resize(volume + 1, Vec::new());
+        }
+        let sectors = &mut self.sectors[volume];
+        if sectors.len() <= sector {
+            sectors.resize(sector + 1, Vec::new());
+        }
+        let values = &mut sectors[sector];
+        if values.is_empty() {
+            let before = self.base.get(volume).and_then(|base| base.get(sector));
+            values.extend(before.map(|value| Value::of_before(*value)));
+        }
+        values
     }
 
     /// A write succeeded: what was done before it began is past.
     fn write_ended(&mut self, now: u64, number: u64, record: &Record) {
+        let oldest = self.open.values().next().map_or(now, |submitted| now.min(*submitted));
         for sector in record.io.sector..record.io.sector + record.io.sectors() {
             let values = self.values(record.volume, sector);
             let Some(own) = values.iter_mut().find(|value| value.number == number) else {
@@ -68,18 +83,22 @@ impl Reads {
                     other.past_since = Some(now);
                 }
             }
-            // Nobody reads for so long.
-            values.retain(|value| value.past_since.is_none_or(|past| past + 60_000_000 > now));
+            // No read is under way for so long.
+            values.retain(|value| value.past_since.is_none_or(|past| past >= oldest));
         }
     }
 
     /// What a node has after a crash is what applications see from now on.
     fn disk_counts(&mut self, node: usize) {
         for (volume, sector, held) in std::mem::take(&mut self.left[node]) {
-            for value in self.values(volume, sector) {
-                if value.value == held {
-                    value.past_since = None;
-                }
+            let values = self.values(volume, sector);
+            let mut known = false;
+            for value in values.iter_mut().filter(|value| value.value == held) {
+                value.past_since = None;
+                known = true;
+            }
+            if !known && !values.is_empty() {
+                values.push(Value::of_before(held));
             }
         }
     }
@@ -117,6 +136,9 @@ impl Checker for Reads {
             return Ok(());
         }
         self.disk_counts(record.node);
+        if record.io.operation == Operation::Read {
+            self.open.insert(number, world.now);
+        }
         if !record.io.is_write() {
             return Ok(());
         }
@@ -134,6 +156,7 @@ impl Checker for Reads {
     }
 
     fn ends(&mut self, world: &World<'_>, number: u64, record: &Record) -> Verdict {
+        self.open.remove(&number);
         if !world.promises() {
             return Ok(());
         }
@@ -184,6 +207,9 @@ impl Checker for Reads {
 
     /// Nothing of what a dead node had under way happens any more, and nobody was promised anything.
     fn crashed(&mut self, world: &World<'_>, crash: &Crash) -> Verdict {
+        for (number, _) in &crash.open {
+            self.open.remove(number);
+        }
         for (number, record) in crash.open.iter().filter(|(_, record)| record.io.is_write()) {
             for sector in record.io.sector..record.io.sector + record.io.sectors() {
                 for value in self.values(record.volume, sector) {
