@@ -194,7 +194,17 @@ impl Resource<'_> {
     /// As [`request_connection_change`](Self::request_connection_change).
     pub fn disconnect(&mut self, attempt: &Disconnect) -> Result<Option<Ticket>, StateCode> {
         let (change, hard) = attempt.attempt();
-        let ticket = self.request_connection_change(change, hard)?;
+        // Only a Primary asks for an Outdated disk at the other end. A peer that refused, and is none, had another change
+        // of state under way, perhaps its own disconnect: ours may be the only good disk.
+        let peer_is_primary = self
+            .present()
+            .any(|(_, device)| device.state.peer == Role::Primary);
+        let ticket = if change.disk.is_some() && !peer_is_primary {
+            let plain = Change::none().connection(ConnectionState::Disconnecting);
+            self.request_connection_change(plain, true)?
+        } else {
+            self.request_connection_change(change, hard)?
+        };
         if ticket.is_none() {
             self.disconnected();
         }

@@ -46,6 +46,7 @@ seeds! {
     two_disks_attached_at_once = 4272,
     activity_log_suspended_while_connected = 4691,
     outdated_disk_meets_a_diskless_peer = 7794,
+    both_disconnect_during_a_resync = 3122,
 }
 
 #[test]
