@@ -28,7 +28,7 @@ test-host: ## run the tests of the core on the host
 	@scripts/cargo test --workspace -q
 
 sim: ## the engine against random disasters: for a minute, or SEED=n with its story, or SEEDS=n
-	@scripts/cargo run -q --release -p drbd-sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+	@scripts/cargo run -q --release -p drbd-sim -- $(if $(SEED),--seed $(SEED)) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
 
 demo: lab module ## two stock machines mirror a disk, lose one, and become whole again: the story, as it happens
 	@scripts/demo

@@ -429,7 +429,7 @@ impl Resource<'_> {
             index,
             LogMessage::UuidCompare {
                 verdict: i32::try_from(result.comparison.verdict.number()).unwrap_or(i32::MIN),
-                rule: result.comparison.rule.number(),
+                rule: result.comparison.rule,
             },
         );
         for step in result.steps.iter() {

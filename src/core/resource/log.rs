@@ -6,6 +6,7 @@ use core::fmt;
 
 use crate::size_text::SizeText;
 use crate::state::{ConnectionState, DiskState, StateCode, Warning};
+use crate::uuid::compare::Rule;
 use crate::uuid::handshake::{Level as NoteLevel, Note};
 use crate::wire::FeatureFlags;
 
@@ -97,8 +98,8 @@ pub enum LogMessage {
     UuidCompare {
         /// The verdict as 8.4 numbers it.
         verdict: i32,
-        /// The rule that decided.
-        rule: u8,
+        /// The rule that decided: its number is logged, the simulator counts which were ever reached.
+        rule: Rule,
     },
     /// A step of the comparison of both histories.
     Handshake(Note),
@@ -261,7 +262,7 @@ impl fmt::Display for LogMessage {
                 write!(f, "peer {} bits:{bits} flags:{flags}", UuidSet(uuids))
             }
             Self::UuidCompare { verdict, rule } => {
-                write!(f, "uuid_compare()={verdict} by rule {rule}")
+                write!(f, "uuid_compare()={verdict} by rule {}", rule.number())
             }
             Self::Handshake(note) => write!(f, "{note}"),
             Self::HandshakeRefused(why) => write!(f, "{why}"),

@@ -11,7 +11,11 @@ use drbd_core::state::State;
 use crate::admin::Admin;
 use crate::check::Crash;
 use crate::node::Application;
+use crate::rng::Rng;
 use crate::world::{Ev, World};
+
+/// Sets the chance of applications apart from that of troubles.
+const THOUGHTS: u64 = 0x7468_6f75_6768_7473;
 
 /// What became of a request.
 #[derive(Clone, Debug)]
@@ -130,7 +134,7 @@ impl World<'_> {
     /// A volume of a node changed its state.
     pub fn history_state(&mut self, node: usize, volume: u8, old: &State, new: &State) {
         self.check(|checker, world| checker.state_changed(world, node, volume, old, new));
-        self.manager_state(node, new);
+        self.manager_state(node, old, new);
     }
 
     /// A node crashed and its disks lost these sectors, which held something else before.
@@ -154,17 +158,24 @@ impl World<'_> {
     /// The load of a Primary: from time to time something is submitted.
     pub fn application(&mut self, node: usize) {
         let boot = self.nodes[node].boot;
-        let Some(plan) = self.plan.as_ref() else {
+        let primary = self.is_primary(node, 0);
+        let Some(plan) = self.plan.as_mut() else {
             return;
         };
         if self.now >= plan.end {
             return;
         }
-        let (most, pause) = (plan.depth, plan.think);
-        let patience = if self.is_primary(node, 0) { 1 } else { 5 };
-        let at = self.now + self.rng.range(1, pause.max(1)) * patience;
+        plan.thoughts += 1;
+        let (number, most, pause) = (plan.thoughts, plan.depth, plan.think);
+        let mut rng = Rng::branch(self.seed ^ THOUGHTS, number);
+        // Who is no Primary looks less often whether it became one.
+        let patience = if primary { 1 } else { 5 };
+        let at = self.now + rng.range(1, pause.max(1)) * patience;
         self.push(at, Ev::Application(node, boot));
-        let volume = self.rng.below(self.setup.volumes as u64) as u8;
+        let volume = rng.volume(self);
+        if self.script.thoughts.contains(&number) || !self.is_primary(node, usize::from(volume)) {
+            return;
+        }
         let leaves = self.nodes[node].life.as_ref().is_none_or(|life| {
             let demotes = |command: Admin| matches!(command, Admin::Demote(_));
             life.requests.len() + life.backlog.len() >= most
@@ -174,37 +185,28 @@ impl World<'_> {
                     .as_ref()
                     .is_some_and(|running| demotes(running.command))
         });
-        let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
-        let leaves = leaves || (orderly && !self.has_data(node, volume));
-        if leaves || self.history.next > 8000 || !self.is_primary(node, usize::from(volume)) {
+        let blind = self.plan().orderly && !self.has_data(node, volume);
+        if leaves || blind || self.history.next > 8000 {
             return;
         }
-        self.submit_something(node, volume);
+        self.submit_something(node, volume, &mut rng);
     }
 
-    fn submit_something(&mut self, node: usize, volume: u8) {
-        let size = self.nodes[node]
-            .life
-            .as_ref()
-            .and_then(|life| {
-                life.engine
-                    .device(drbd_core::resource::device::DeviceIndex(volume))
-            })
-            .map_or(0, |device| device.size());
+    fn submit_something(&mut self, node: usize, volume: u8, rng: &mut Rng) {
+        let size = self.engine_size(node, usize::from(volume));
         if size == 0 {
             return;
         }
-        let spots = self.plan.as_ref().map_or(1, |plan| plan.spots);
-        let spot = self.rng.below(spots);
-        let first = (size / spots * spot + self.rng.below(40)).min(size - 1);
-        let most = (size - first).min(*self.rng.pick(&[1, 8, 8, 8, 32, 200]));
-        let sectors = if self.rng.chance(50) {
+        let spots = self.plan().spots;
+        let spot = rng.below(spots);
+        let first = (size / spots * spot + rng.below(40)).min(size - 1);
+        let most = (size - first).min(*rng.pick(&[1, 8, 8, 8, 32, 200]));
+        let sectors = if rng.chance(50) {
             most
         } else {
-            self.rng.range(1, most)
+            rng.range(1, most)
         };
-        let kind = self.rng.below(100);
-        let operation = match kind {
+        let operation = match rng.below(100) {
             0..=24 => Operation::Read,
             25..=34 => Operation::Flush,
             35..=38 => Operation::Discard,
@@ -216,9 +218,9 @@ impl World<'_> {
         } else {
             io(operation, first, sectors)
         };
-        io.preflush =
-            operation == Operation::Flush || (operation == Operation::Write && self.rng.chance(5));
-        io.fua = operation == Operation::Write && self.rng.chance(5);
+        let write = operation == Operation::Write;
+        io.preflush = operation == Operation::Flush || (write && rng.chance(5));
+        io.fua = write && rng.chance(5);
         let value = self.history.next + 1;
         let values = match operation {
             Operation::Write => vec![value; sectors as usize],

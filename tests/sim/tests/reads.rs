@@ -113,7 +113,7 @@ fn what_the_peer_refuses_is_read_here() {
     assert_eq!(read(&mut world, 0), Some(4711));
     world.run(SECOND);
     assert_eq!(world.engine_state(BOB, 0).expect("up").disk, D::Diskless);
-    assert_eq!(world.coverage.packets["NegDReply"], 1);
+    assert_eq!(world.coverage.reached()["packet NegDReply"], 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::Io;
-use drbd_core::state::{ConnectionState, DiskState, State};
+use drbd_core::state::{ConnectionState, DiskState, Role, State};
 
 use super::Plan;
 use crate::admin::Admin;
@@ -151,7 +151,16 @@ impl World<'_> {
     }
 
     /// A volume of a node changed its state.
-    pub fn manager_state(&mut self, node: usize, new: &State) {
+    pub fn manager_state(&mut self, node: usize, old: &State, new: &State) {
+        if old.role != Role::Primary && new.role == Role::Primary {
+            let last = self
+                .plan
+                .as_mut()
+                .and_then(|plan| plan.last_primary.replace(node));
+            if last.is_some_and(|last| last != node) {
+                self.coverage.count("fail-overs");
+            }
+        }
         let both = self.in_sync();
         let target = new.connection == ConnectionState::SyncTarget;
         let Some(plan) = self.plan.as_mut() else {

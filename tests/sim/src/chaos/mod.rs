@@ -39,8 +39,12 @@ pub struct Plan {
     pub current: [bool; 2],
     /// Promises are kept: everything is orderly, and no disaster happened that no promise outlives.
     pub promises: bool,
-    /// How many troubles there were.
+    /// How many troubles there were, left out or not.
     pub troubles: u64,
+    /// How often an application thought of something to do.
+    pub thoughts: u64,
+    /// The node that was Primary last.
+    pub last_primary: Option<usize>,
 }
 
 impl<'a> World<'a> {
@@ -69,6 +73,8 @@ impl<'a> World<'a> {
             current: [true; 2],
             promises: orderly,
             troubles: 0,
+            thoughts: 0,
+            last_primary: None,
         });
         world
     }
@@ -144,12 +150,15 @@ impl<'a> World<'a> {
             return;
         }
         plan.troubles += 1;
-        let pause = plan.pause;
-        let mut rng = Rng::branch(self.seed, plan.troubles);
+        let (number, pause) = (plan.troubles, plan.pause);
+        let mut rng = Rng::branch(self.seed, number);
         let at = self.now + rng.range(1, pause);
         self.push(at, Ev::Chaos);
         self.check(|checker, world| checker.moment(world));
         let event = events::pick(&mut rng);
+        if self.script.troubles.contains(&number) {
+            return;
+        }
         if (event.happen)(self, &mut rng) {
             self.coverage.count(event.name);
         }

@@ -70,7 +70,11 @@ impl Reads {
 
     /// A write succeeded: what was done before it began is past.
     fn write_ended(&mut self, now: u64, number: u64, record: &Record) {
-        let oldest = self.open.values().next().map_or(now, |submitted| now.min(*submitted));
+        let oldest = self
+            .open
+            .values()
+            .next()
+            .map_or(now, |submitted| now.min(*submitted));
         for sector in record.io.sector..record.io.sector + record.io.sectors() {
             let values = self.values(record.volume, sector);
             let Some(own) = values.iter_mut().find(|value| value.number == number) else {

@@ -30,9 +30,12 @@ impl World<'_> {
         let boot = self.nodes[node].boot;
         match event {
             Event::None | Event::Progress { .. } | Event::LimitsChanged { .. } => {}
-            Event::Log { message, .. } => self.tell(node, || format!("log: {message}")),
+            Event::Log { message, .. } => {
+                self.coverage.log(&message);
+                self.tell(node, || format!("log: {message}"));
+            }
             Event::StateChanged { device, old, new } => {
-                self.coverage.state(&new);
+                self.coverage.state(&old, &new);
                 self.history_state(node, device.0, &old, &new);
                 self.tell(node, || {
                     format!(

@@ -93,4 +93,28 @@ impl World<'_> {
         self.engine_state(node, volume)
             .is_some_and(|state| state.role == Role::Primary)
     }
+
+    /// The first lines of a story: what kind of world this is.
+    pub fn introduce(&self) {
+        let setup = &self.setup;
+        let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
+        println!("seed {}: alice and bob, {} volumes of {} sectors, metadata {}, protocol {:?}, disks {} and up to {} us slow, cables up to {} us",
+            self.seed,
+            setup.volumes,
+            setup.device_sectors,
+            if setup.internal { "internal" } else { "external" },
+            setup.net.wire_protocol,
+            if setup.volatile { "with a volatile cache" } else { "without a cache" },
+            setup.disk_latency,
+            setup.net_latency,
+        );
+        println!(
+            "the world is {}",
+            if orderly {
+                "orderly: a cluster manager keeps the rules, and every promise is checked"
+            } else {
+                "wild: anyone does anything"
+            }
+        );
+    }
 }

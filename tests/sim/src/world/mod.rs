@@ -24,6 +24,7 @@ use crate::link::Link;
 use crate::metadata;
 use crate::node::{Life, Node};
 use crate::rng::Rng;
+use crate::script::Script;
 
 pub use setup::Setup;
 
@@ -68,6 +69,8 @@ pub struct World<'a> {
     /// Those who look on; see `check`.
     checkers: Vec<Box<dyn Checker>>,
     pub plan: Option<Plan>,
+    /// What is left out of the plan.
+    pub script: Script,
     pub coverage: Coverage,
     /// What went wrong, first things first.
     pub failures: Vec<String>,
@@ -126,6 +129,7 @@ impl<'a> World<'a> {
             history: History::default(),
             checkers: crate::check::all(),
             plan: None,
+            script: Script::default(),
             setup,
             coverage: Coverage::default(),
             failures: Vec::new(),
