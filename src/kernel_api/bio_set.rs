@@ -235,11 +235,12 @@ impl<E: EndIo> BioSet<E> {
         // SAFETY: The bio is ours, and not used after this.
         unsafe { bindings::bio_put(bio) };
         drop(pad.source);
-        // SAFETY: The device stays until its count is given back here.
-        unsafe { (*pad.bdev_in_flight).put() };
         E::end_io(pad.context, status);
         // SAFETY: The set stays until its count is given back here.
         unsafe { (*pad.set).in_flight.put() };
+        // Last, so that whoever waits for the I/O of the device also waits for the end of what the context refers to.
+        // SAFETY: The device stays until its count is given back here.
+        unsafe { (*pad.bdev_in_flight).put() };
     }
 }
 

@@ -235,8 +235,6 @@ impl<E: PagesEndIo> PagePool<E> {
             let context = (*pad).context.assume_init_read();
             (context, (*pad).bdev_in_flight, bio::status_of(bio))
         };
-        // SAFETY: The device stays until its count is given back here.
-        unsafe { (*bdev_in_flight).put() };
         // SAFETY: A bio that ended is there.
         let bio = unsafe { NonNull::new_unchecked(bio) };
         // INVARIANT: `submit` gave up the value that this one takes over.
@@ -245,6 +243,9 @@ impl<E: PagesEndIo> PagePool<E> {
             _pool: PhantomData,
         };
         E::end_io(context, pages, status);
+        // Last, so that whoever waits for the I/O of the device also waits for the end of what the context refers to.
+        // SAFETY: The device stays until its count is given back here.
+        unsafe { (*bdev_in_flight).put() };
     }
 }
 
