@@ -78,11 +78,12 @@ impl BlockOps for Device {
 }
 
 impl Device {
-    /// Gives a bio to the engine. False where there is no room; `waiting` is left where it is refused.
+    /// Gives a bio to the engine. False where there is no room; `waiting` is left where it is refused. In `submit_bio`,
+    /// which is about to return when the answer is true.
     fn admit(&self, io: Io, waiting: &mut Option<Waiting>) -> bool {
         let index = self.index;
         self.resource
-            .guarded(|guarded| match guarded.engine.submit(index, io) {
+            .guarded_in_submit(|guarded| match guarded.engine.submit(index, io) {
                 Admission::Accepted(id) => {
                     if let Some(bio) = waiting.take() {
                         *waiting = guarded.keep_bio(index, id, bio);

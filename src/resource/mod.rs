@@ -296,28 +296,47 @@ impl Resource {
 
     /// The same with the tables of tokens.
     pub(crate) fn guarded<R>(self: &Arc<Self>, f: impl FnOnce(&mut Guarded) -> R) -> R {
-        let (result, wishes) = {
-            let mut guarded = self.lock_now();
-            let engine = &mut guarded.engine;
-            if engine.wants_random() {
-                engine.supply_random([
-                    random::random_u64(),
-                    random::random_u64(),
-                    random::random_u64(),
-                    random::random_u64(),
-                ]);
-            }
-            let result = f(&mut guarded);
-            let engine = &mut guarded.engine;
-            // Most calls leave nothing to be carried out: they take the lock once.
-            let idle = !engine.has_effects() && !engine.has_completions();
-            (result, idle.then(|| engine.take_wishes()))
-        };
+        let (result, wishes) = self.locked(f);
         match wishes {
             Some(wishes) => self.grant(wishes),
             None => effects::drain(self),
         }
         result
+    }
+
+    /// The same for a task in `submit_bio`, where block I/O starts only when the task returns from there: what the engine
+    /// asks for is carried out if the task is about to return, that is where `f` says so, and else left to the threads.
+    /// Carried out here, it would wait for a task that waits for its end.
+    pub(crate) fn guarded_in_submit(
+        self: &Arc<Self>,
+        f: impl FnOnce(&mut Guarded) -> bool,
+    ) -> bool {
+        let (returns, wishes) = self.locked(f);
+        match wishes {
+            Some(wishes) => self.grant(wishes),
+            None if returns => effects::drain(self),
+            None => self.engine_in_irq(|_| ()),
+        }
+        returns
+    }
+
+    /// Calls `f` under the lock. Where that left nothing to be carried out, the wishes come with the result, as in most
+    /// cases: they take the lock once.
+    fn locked<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> (R, Option<Wishes>) {
+        let mut guarded = self.lock_now();
+        let engine = &mut guarded.engine;
+        if engine.wants_random() {
+            engine.supply_random([
+                random::random_u64(),
+                random::random_u64(),
+                random::random_u64(),
+                random::random_u64(),
+            ]);
+        }
+        let result = f(&mut guarded);
+        let engine = &mut guarded.engine;
+        let idle = !engine.has_effects() && !engine.has_completions();
+        (result, idle.then(|| engine.take_wishes()))
     }
 
     /// Looks at the engine, or uses it for something that asks for nothing. Any context.

@@ -212,3 +212,13 @@ def metadata_agrees(c):
     c.a.adm("up r0")
     expect(c.a.uuids(), first, "identifiers after down and up")
     c.a.wait(disk="UpToDate", out_of_sync=65496)
+
+
+@scenario(nodes=1)
+def more_writes_than_fit(c):
+    """More writes at once than the driver has room for, over more extents than the activity log has: all of them end."""
+    c.configure(Resource(disk={"al-extents": 7}))
+    c.a.adm("up r0")
+    c.a.adm("primary --force r0")
+    options = "--rw=randwrite --bs=4k --size=60m --iodepth=400 --iodepth_batch=100 --numjobs=8 --thread --group_reporting --runtime=10 --time_based"
+    c.a.fio(*options.split())
