@@ -155,7 +155,7 @@ pub(crate) struct Resource {
     threads: Mutex<Threads>,
     #[pin]
     timer: Mutex<Option<Arc<Timer>>>,
-    /// The same, to be armed in any context.
+    /// The same, to be armed in any context. Taken before the lock of the engine.
     #[pin]
     alarm: SpinLockIrq<Option<Arc<Timer>>>,
     /// Tables of the engine.
@@ -392,13 +392,12 @@ impl Resource {
     }
 
     fn arm_timer(&self) {
-        let deadline = self.peek(|guarded| guarded.engine.deadline());
-        let Some(deadline) = deadline else {
-            return;
-        };
-        let wait = deadline.saturating_sub(now());
+        // The lock of the engine inside that of the alarm: of two who arm it, the last one must not be the one that asked
+        // for the deadline first.
         let alarm = self.alarm.lock();
-        if let Some(timer) = alarm.as_ref() {
+        let deadline = self.peek(|guarded| guarded.engine.deadline());
+        if let (Some(timer), Some(deadline)) = (alarm.as_ref(), deadline) {
+            let wait = deadline.saturating_sub(now());
             timer.arm(u32::try_from(wait).unwrap_or(u32::MAX).max(1));
         }
     }
