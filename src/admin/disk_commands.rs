@@ -149,6 +149,7 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
             );
         }
         warn_of_idle_options(device, &new);
+        device.set_md_flushes(new.md_flushes);
         device
             .resource
             .engine(|engine| engine.set_disk_options(index, new));

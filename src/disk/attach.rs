@@ -35,7 +35,13 @@ use drbd_core::{
 use kernel::{
     prelude::*,
     str::CString,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
 };
 
 use super::{
@@ -159,7 +165,7 @@ impl Device {
         Ok(Backing {
             data,
             separate,
-            flush_metadata: conf.md_flushes,
+            flush_metadata: Atomic::new(conf.md_flushes),
         })
     }
 
@@ -272,6 +278,14 @@ impl Device {
                     && device.state().disk <= drbd_core::state::DiskState::Failed
             })
         })
+    }
+
+    /// Says whether metadata is flushed from now on, where there is a disk.
+    pub(crate) fn set_md_flushes(&self, md_flushes: bool) {
+        let backing = self.resource.guarded(|guarded| guarded.backing(self.index));
+        if let Some(backing) = backing {
+            backing.flush_metadata.store(md_flushes, Relaxed);
+        }
     }
 
     /// Closes a disk that the engine has let go. Event thread.

@@ -15,6 +15,10 @@ use crate::kernel_api::{
     block_device::BackingDevice, //
 };
 use drbd_core::wire::QueueLimits as PeerLimits;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// An opened backing disk.
 pub(crate) struct Backing {
@@ -22,8 +26,8 @@ pub(crate) struct Backing {
     pub(crate) data: BackingDevice,
     /// The device with the metadata, where that is another.
     pub(crate) separate: Option<BackingDevice>,
-    /// Metadata goes through the cache of its device.
-    pub(crate) flush_metadata: bool,
+    /// Metadata goes through the cache of its device: `md-flushes`, which may change at any time.
+    pub(crate) flush_metadata: Atomic<bool>,
 }
 
 impl Backing {
@@ -35,7 +39,7 @@ impl Backing {
     /// How metadata is written: it is there when the write ends.
     pub(crate) fn metadata_flags(&self) -> OpFlags {
         let flags = OpFlags::SYNC | OpFlags::META | OpFlags::PRIO;
-        if self.flush_metadata {
+        if self.flush_metadata.load(Relaxed) {
             flags | OpFlags::FUA | OpFlags::PREFLUSH
         } else {
             flags

@@ -279,6 +279,7 @@ impl<'m> Resource<'m> {
             return true;
         }
         if peer_request.purpose == Purpose::Write
+            && device.keeps_epochs_apart()
             && oldest_epoch.is_some_and(|oldest| peer_request.epoch > oldest)
         {
             return false;
@@ -508,6 +509,14 @@ impl<'m> Resource<'m> {
 }
 
 impl Device<'_> {
+    /// Whether the writes of an epoch wait for those of the epoch before. With neither `disk-flushes` nor `disk-drain` the
+    /// administrator says that the disk below keeps the order by itself, or that it does not matter.
+    fn keeps_epochs_apart(&self) -> bool {
+        self.disk
+            .as_ref()
+            .map_or(true, |disk| disk.conf.disk_flushes || disk.conf.disk_drain)
+    }
+
     /// Whether a range that came, or was started, before overlaps.
     fn has_earlier_overlap(&self, id: Id, peer_request: &PeerRequest) -> bool {
         if peer_request.size == 0 {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use drbd_core::config::policy::Protocol;
 use drbd_core::resource::effect::Outcome;
 use drbd_core::resource::request::{Io, Operation};
 use drbd_core::state::State;
@@ -33,6 +34,8 @@ pub struct Record {
     pub link: Option<u32>,
     /// The own disk was UpToDate.
     pub good_disk: bool,
+    /// The protocol when this was submitted.
+    pub protocol: Protocol,
 }
 
 /// All requests, by their number.
@@ -81,6 +84,7 @@ impl World<'_> {
                 peer_boot: self.nodes[1 - node].boot,
                 link: self.mirroring_link(node, volume),
                 good_disk: self.disk_is_good(node, volume),
+                protocol: self.nodes[node].net.wire_protocol,
             },
         );
         self.tell(node, || {

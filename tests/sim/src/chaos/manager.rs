@@ -2,7 +2,6 @@
 
 //! The administrator and the cluster manager, and what a good one knows.
 
-use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::Io;
 use drbd_core::state::{ConnectionState, DiskState, Role, State};
 
@@ -180,7 +179,6 @@ impl World<'_> {
         let was_primary = (0..self.setup.volumes).any(|volume| self.is_primary(node, volume));
         let other_primary = (0..self.setup.volumes).any(|volume| self.is_primary(1 - node, volume));
         let only_disk = other_primary && !self.has_it(1 - node);
-        let protocol = self.nodes[node].net.wire_protocol;
         let losses = crash.lost.iter().any(|sectors| !sectors.is_empty());
         let Some(plan) = self.plan.as_mut() else {
             return;
@@ -193,7 +191,7 @@ impl World<'_> {
             plan.current[node] = false;
         }
         // What was on its way to the peer is lost with protocol A; with B, if the peer goes, too.
-        if was_primary && protocol == Protocol::A {
+        if was_primary && plan.ever_a {
             plan.current[1 - node] = false;
         }
     }

@@ -11,7 +11,7 @@ pub mod events;
 mod healing;
 mod manager;
 
-use drbd_core::config::policy::OnIoError;
+use drbd_core::config::policy::{OnIoError, Protocol};
 use drbd_core::state::ConnectionState;
 
 use crate::admin::Admin;
@@ -45,6 +45,10 @@ pub struct Plan {
     pub thoughts: u64,
     /// The node that was Primary last.
     pub last_primary: Option<usize>,
+    /// Some write may have had no more than protocol A promises.
+    pub ever_a: bool,
+    /// When options were last changed.
+    pub options_changed: u64,
 }
 
 impl<'a> World<'a> {
@@ -57,6 +61,7 @@ impl<'a> World<'a> {
             // A Primary without peer that goes on with an Inconsistent disk gives up what nobody else has.
             setup.disk.on_io_error = OnIoError::Detach;
         }
+        let ever_a = setup.net.wire_protocol == Protocol::A;
         let mut world = Self::new(arena, seed, setup);
         let pause = *rng.pick(&[30_000, 300_000, 3_000_000]);
         // Most nights are short: the next one is another world.
@@ -75,6 +80,8 @@ impl<'a> World<'a> {
             troubles: 0,
             thoughts: 0,
             last_primary: None,
+            ever_a,
+            options_changed: 0,
         });
         world
     }

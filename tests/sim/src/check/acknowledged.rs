@@ -21,7 +21,8 @@ impl Checker for Acknowledged {
             return Ok(());
         };
         let (node, volume) = (record.node, record.volume);
-        if !record.io.is_write() || world.nodes[node].net.wire_protocol != Protocol::C {
+        let protocols = [record.protocol, world.nodes[node].net.wire_protocol];
+        if !record.io.is_write() || protocols != [Protocol::C; 2] {
             return Ok(());
         }
         let Some(state) = world.engine_state(node, usize::from(volume)) else {

@@ -172,7 +172,8 @@ impl Checker for Reads {
         }
         // Who writes where no data is good is told so by the state, and was promised nothing.
         let promised = (record.good_disk && world.disk_is_good(record.node, record.volume))
-            || (world.nodes[record.node].net.wire_protocol != Protocol::A
+            || (record.protocol != Protocol::A
+                && world.nodes[record.node].net.wire_protocol != Protocol::A
                 && record.link.is_some()
                 && record.link == world.mirroring_link(record.node, record.volume));
         if record.io.is_write() && promised {

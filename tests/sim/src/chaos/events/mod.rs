@@ -29,6 +29,7 @@ macro_rules! events {
 events! {
     attach_and_connect,
     boot,
+    change_options,
     cluster_manager,
     crash,
     cut,

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `drbdadm adjust` on both nodes, while everything runs: another protocol, size of epochs, order of writes.
+
+use drbd_core::config::policy::Protocol;
+use drbd_core::resource::device::DeviceIndex;
+
+use crate::chaos::events::Event;
+use crate::rng::Rng;
+use crate::world::World;
+
+/// Microseconds between two changes: the word of the first has reached the peer.
+const BETWEEN: u64 = 3_000_000;
+
+pub const EVENT: Event = Event {
+    name: "changes of options",
+    weight: 3,
+    happen,
+};
+
+fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
+    let (now, volatile) = (world.now, world.setup.volatile);
+    let Some(plan) = world.plan.as_mut() else {
+        return false;
+    };
+    if now < plan.options_changed + BETWEEN {
+        return false;
+    }
+    let protocol = *rng.pick(&[Protocol::A, Protocol::B, Protocol::C, Protocol::C]);
+    let epoch = *rng.pick(&[1, 3, 20, 2048]);
+    // Nothing less than the default is right for a disk that forgets.
+    let flushes = volatile || rng.chance(50);
+    let drain = volatile || rng.chance(50);
+    plan.options_changed = now;
+    plan.ever_a |= protocol == Protocol::A;
+    world.tell(2, || {
+        format!("options: protocol {protocol:?}, max-epoch-size {epoch}, flushes {flushes}, drain {drain}")
+    });
+    for node in 0..2 {
+        let place = &mut world.nodes[node];
+        place.net.wire_protocol = protocol;
+        place.net.max_epoch_size = epoch;
+        place.disk_conf.disk_flushes = flushes;
+        place.disk_conf.disk_drain = drain;
+        let Some(life) = place.life.as_mut() else {
+            continue;
+        };
+        let engine = life.engine.at(now / 1000);
+        if let Some(mut conf) = engine.connection().conf().cloned() {
+            conf.wire_protocol = protocol;
+            conf.max_epoch_size = epoch;
+            engine.set_net_options(conf);
+        }
+        for volume in 0..world.setup.volumes {
+            let index = DeviceIndex(volume as u8);
+            let disk = engine.device(index).and_then(|device| device.disk());
+            if let Some(mut conf) = disk.map(|disk| disk.conf.clone()) {
+                conf.disk_flushes = flushes;
+                conf.disk_drain = drain;
+                engine.set_disk_options(index, conf);
+            }
+        }
+        world.settle(node);
+    }
+    true
+}
