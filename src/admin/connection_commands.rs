@@ -72,11 +72,13 @@ pub(super) fn connect(target: &Target, message: &Message<'_>) -> Outcome {
             return Err(ReturnCode::PacketNr.into());
         };
         entry.look(|engine| check_options(engine, None, &options))?;
-        check_net_options(&options)?;
+        let algorithms = check_net_options(&options)?;
         entry.resource.settle();
         tell_of_connection(entry, &addresses);
         let (my_address, peer_address) = addresses;
-        let connected = entry.resource.connect(options, my_address, peer_address);
+        let connected = entry
+            .resource
+            .connect(options, algorithms, my_address, peer_address);
         if let Err(code) = connected {
             end_connection(entry, &mut entry.told.lock());
             return Err(code.into());
@@ -156,8 +158,8 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, NetConf>) -> O
             .ok_or_else(|| refused(ReturnCode::InvalidRequest, &"net conf missing, try connect"))?;
         let new = change.apply_to(&old)?;
         entry.look(|engine| check_options(engine, Some(&old), &new))?;
-        check_net_options(&new)?;
-        entry.resource.engine(|engine| engine.set_net_options(new));
+        let algorithms = check_net_options(&new)?;
+        entry.resource.change_net_options(new, algorithms);
         DONE
     })
 }

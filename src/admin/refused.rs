@@ -18,10 +18,7 @@ use drbd_core::{
     netlink::context::Refusal,
     return_code::ReturnCode, //
 };
-use kernel::{
-    prelude::*,
-    str::CString, //
-};
+use kernel::prelude::*;
 
 use super::log::{
     self,
@@ -29,8 +26,10 @@ use super::log::{
 };
 use crate::{
     disk::Device,
-    kernel_api::digest,
-    resource::Refused, //
+    resource::{
+        algorithms::Algorithms,
+        Refused, //
+    }, //
 };
 
 /// How a command ended: a number of `enum drbd_ret_code` or `enum drbd_state_rv`, or why it was refused.
@@ -66,14 +65,11 @@ pub(super) fn not_supported(code: ReturnCode, what: &str) -> Refused {
     )
 }
 
-/// Whether this driver can do what the options of a connection promise.
+/// Whether this driver can do what the options of a connection promise; gives the digests that they name.
 ///
 /// `verify-alg` is taken: it only says how online verify would be done, and that is refused when it is asked for.
-pub(super) fn check_net_options(conf: &NetConf) -> Result<(), Refused> {
+pub(super) fn check_net_options(conf: &NetConf) -> Result<Algorithms, Refused> {
     let is_empty = |text: &Text<63>| text.is_empty();
-    if !is_empty(&conf.verify_alg) && !digest_exists(&conf.verify_alg) {
-        return Err(ReturnCode::VerifyAlg.into());
-    }
     if !is_empty(&conf.csums_alg) {
         return Err(not_supported(ReturnCode::CsumsAlg, "csums-alg"));
     }
@@ -82,9 +78,6 @@ pub(super) fn check_net_options(conf: &NetConf) -> Result<(), Refused> {
             ReturnCode::IntegrityAlg,
             "data-integrity-alg",
         ));
-    }
-    if !is_empty(&conf.cram_hmac_alg) {
-        return Err(not_supported(ReturnCode::AuthAlg, "cram-hmac-alg"));
     }
     if conf.two_primaries {
         return Err(not_supported(
@@ -98,12 +91,7 @@ pub(super) fn check_net_options(conf: &NetConf) -> Result<(), Refused> {
             "on-congestion other than block",
         ));
     }
-    Ok(())
-}
-
-fn digest_exists(name: &Text<63>) -> bool {
-    let name = name.as_str().unwrap_or_default();
-    CString::try_from_fmt(fmt!("{name}")).is_ok_and(|name| digest::exists(&name))
+    Ok(Algorithms::prepare(conf)?)
 }
 
 /// The same for the options of a disk.

@@ -27,7 +27,10 @@ use crate::{
         socket::TcpSocket,
         socket_address::SocketAddress, //
     },
-    resource::Resource, //
+    resource::{
+        algorithms::Algorithms,
+        Resource, //
+    }, //
 };
 
 /// The sockets of a connection; while one is sought, the one that listens.
@@ -78,6 +81,7 @@ impl Resource {
     pub(crate) fn connect(
         self: &Arc<Self>,
         conf: NetConf,
+        algorithms: Algorithms,
         my_addr: SocketAddress,
         peer_addr: SocketAddress,
     ) -> Result<(), ReturnCode> {
@@ -87,10 +91,24 @@ impl Resource {
         // The receiver of the connection before has nothing more to do.
         self.set_receiver(None);
         self.set_addresses(Some((my_addr, peer_addr)));
-        self.engine(|engine| engine.connect(conf)).map_err(|_| {
+        let (connected, old) = self.guarded(|guarded| {
+            let old = core::mem::replace(&mut guarded.algorithms, algorithms);
+            (guarded.engine.connect(conf), old)
+        });
+        drop(old);
+        connected.map_err(|_| {
             self.set_addresses(None);
             ReturnCode::NetConfigured
         })
+    }
+
+    /// Changes the options of the connection.
+    pub(crate) fn change_net_options(self: &Arc<Self>, conf: NetConf, algorithms: Algorithms) {
+        let old = self.guarded(|guarded| {
+            guarded.engine.set_net_options(conf);
+            core::mem::replace(&mut guarded.algorithms, algorithms)
+        });
+        drop(old);
     }
 
     /// Takes the connection down. Sleeps until it is StandAlone.

@@ -8,7 +8,9 @@ use drbd_core::{
         AfterLink,
         Head,
         ReceiveError,
-        Received, //
+        Received,
+        OWN_CHALLENGE,
+        PEER_CHALLENGE_MAX, //
     },
     slab::Id,
     state::ConnectionState,
@@ -27,11 +29,13 @@ use super::{
 };
 use crate::{
     kernel_api::{
+        digest::MAX_DIGEST_SIZE,
         kthread::{
             StopFlag,
             Thread, //
         },
         noio::NoIo,
+        random,
         socket::{
             Patience,
             TcpSocket, //
@@ -101,7 +105,9 @@ fn use_link(resource: &Arc<Resource>, sockets: establish::Established) {
     };
     resource.set_link(Some(link.clone()));
     let threads = start_threads(resource, &link);
-    let up = resource.engine(|engine| engine.link_up(resolve_conflicts));
+    let mut challenge = [0; OWN_CHALLENGE];
+    random::fill(&mut challenge);
+    let up = resource.engine(|engine| engine.link_up(resolve_conflicts, challenge));
     if let (Ok(_), true, Link::Open { data, .. }) = (&threads, up, &*link) {
         // Whoever sent words before the threads were there raised these already.
         resource.data_work.raise();
@@ -249,6 +255,7 @@ fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(
         Received::ReadReply {
             device, request, ..
         } => receive_read_reply(resource, reader, device, request),
+        Received::AuthBytes => authenticate(resource, reader, head),
         Received::BitmapBytes { device } => {
             let length = head.payload as usize;
             let payload = reader.wait(length)?;
@@ -275,6 +282,35 @@ fn receive_when_there_is_room(
         });
     }
     Ok(result?)
+}
+
+/// The peer wants something signed, or has signed what this node wanted.
+fn authenticate(
+    resource: &Arc<Resource>,
+    reader: &mut Reader<'_>,
+    head: Head,
+) -> Result<(), Failure> {
+    let length = head.payload as usize;
+    let payload = reader.wait(length)?;
+    let mut challenge = [0; PEER_CHALLENGE_MAX];
+    let (length_to_sign, signer) = resource.peek(|guarded| {
+        let bytes = guarded.engine.to_sign(head, payload);
+        if let Some(target) = challenge.get_mut(..bytes.len()) {
+            target.copy_from_slice(bytes);
+        }
+        (bytes.len(), guarded.algorithms.signer())
+    });
+    let mut signature = [0; MAX_DIGEST_SIZE];
+    let signed = match (signer, challenge.get(..length_to_sign)) {
+        (Some(signer), Some(bytes)) => signer.of_bytes(bytes, &mut signature),
+        _ => Err(ENOKEY),
+    };
+    resource.engine(|engine| match signed {
+        Ok(signature) => engine.signed(head, payload, signature),
+        Err(_) => Err(engine.cannot_sign()),
+    })?;
+    reader.used(length);
+    Ok(())
 }
 
 fn receive_peer_payload(

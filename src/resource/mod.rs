@@ -11,6 +11,7 @@
 //! acknowledgements, `drbd_as_` their sender; for the resource as a whole `drbd_d_`, which starts block I/O that was
 //! asked for where sleeping was not allowed, and `drbd_e_`, which carries out events and calls helpers.
 
+pub(crate) mod algorithms;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod signal;
@@ -85,6 +86,7 @@ use crate::{
     },
     net::Link,
 };
+use algorithms::Algorithms;
 use signal::Signal;
 use tokens::Shelf;
 
@@ -130,6 +132,8 @@ impl From<StateCode> for Refused {
 /// What the lock of a resource protects.
 pub(crate) struct Guarded {
     pub(crate) engine: Engine,
+    /// What the options of the connection name.
+    pub(crate) algorithms: Algorithms,
     pub(crate) shelves: [Option<KBox<Shelf>>; MAX_VOLUMES],
     /// What the event thread does.
     pub(crate) event: events::EventWork,
@@ -212,6 +216,7 @@ impl Resource {
                 name: own_name,
                 guarded <- new_spinlock_irq!(Guarded {
                     engine: Engine::new(options, tables),
+                    algorithms: Algorithms::none(),
                     shelves: [const { None }; MAX_VOLUMES],
                     event: events::EventWork::Idle,
                     scratch,

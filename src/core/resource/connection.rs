@@ -2,6 +2,7 @@
 
 //! The connection to the peer: what is to be sent, what was sent and not confirmed, what was received and not done.
 
+use super::authenticate::{Authentication, OWN_CHALLENGE};
 use super::device::DeviceIndex;
 use crate::config::net::NetConf;
 use crate::ring::Ring;
@@ -17,6 +18,10 @@ pub enum DataItem {
     None,
     /// `P_CONNECTION_FEATURES`
     Features,
+    /// `P_AUTH_CHALLENGE`
+    AuthChallenge,
+    /// `P_AUTH_RESPONSE`
+    AuthResponse,
     /// `P_PROTOCOL`
     Protocol,
     /// `P_PROTOCOL_UPDATE`
@@ -120,6 +125,10 @@ pub enum Phase {
     Down,
     /// Waiting for `P_CONNECTION_FEATURES`.
     Features,
+    /// Waiting for `P_AUTH_CHALLENGE`: the peer is a stranger.
+    Challenge,
+    /// Waiting for `P_AUTH_RESPONSE`.
+    Response,
     /// Waiting for `P_PROTOCOL`.
     Protocol,
     /// Everything else.
@@ -149,6 +158,7 @@ pub struct Connection<'m> {
     pub(super) features: FeatureFlags,
     /// This node accepted the meta socket: it decides where both want something at once.
     pub(super) resolve_conflicts: bool,
+    pub(super) authentication: Authentication,
     pub(super) state_sent: bool,
     pub(super) receiver_running: bool,
     pub(super) data_queue: Ring<'m, DataItem>,
@@ -182,6 +192,7 @@ impl<'m> Connection<'m> {
             agreed_protocol: PROTOCOL_VERSION_FIRST_CONTACT,
             features: FeatureFlags::NONE,
             resolve_conflicts: false,
+            authentication: Authentication::new([0; OWN_CHALLENGE]),
             state_sent: false,
             receiver_running: false,
             data_queue: Ring::new(tables.data_queue),

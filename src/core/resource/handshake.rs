@@ -36,7 +36,6 @@ impl Resource<'_> {
         };
         self.connection.agreed_protocol = agreement.protocol;
         self.connection.features = agreement.features;
-        self.connection.phase = Phase::Protocol;
         self.log(
             None,
             LogMessage::Agreed {
@@ -44,12 +43,17 @@ impl Resource<'_> {
             },
         );
         self.log(None, LogMessage::Features(agreement.features));
-        self.introduce();
+        if self.wants_authentication() {
+            self.begin_authentication();
+        } else {
+            self.connection.phase = Phase::Protocol;
+            self.introduce();
+        }
         Ok(Received::Done)
     }
 
     /// Tells the peer everything about us.
-    fn introduce(&mut self) {
+    pub(super) fn introduce(&mut self) {
         let discard = self
             .connection
             .conf

@@ -7,6 +7,7 @@
 //! [`link_down`](Resource::link_down), wait until [`link_is_drained`](Resource::link_is_drained),
 //! [`link_closed`](Resource::link_closed).
 
+use super::authenticate::{Authentication, OWN_CHALLENGE};
 use super::connection::DataItem;
 use super::connection::Phase;
 use super::device::{BitmapExchange, DeviceIndex, Resync};
@@ -43,8 +44,9 @@ impl Resource<'_> {
         .is_ok()
     }
 
-    /// Both sockets lead to the peer. `resolve_conflicts`: this node accepted the meta socket.
-    pub fn link_up(&mut self, resolve_conflicts: bool) -> bool {
+    /// Both sockets lead to the peer. `resolve_conflicts`: this node accepted the meta socket. `challenge`: random bytes
+    /// that nobody can guess, for the peer to sign.
+    pub fn link_up(&mut self, resolve_conflicts: bool, challenge: [u8; OWN_CHALLENGE]) -> bool {
         if self.connection.state != ConnectionState::WFConnection
             || self.connection.phase != Phase::Down
         {
@@ -55,6 +57,7 @@ impl Resource<'_> {
         connection.phase = Phase::Features;
         connection.agreed_protocol = PROTOCOL_VERSION_FIRST_CONTACT;
         connection.features = FeatureFlags::NONE;
+        connection.authentication = Authentication::new(challenge);
         connection.resolve_conflicts = resolve_conflicts;
         connection.state_sent = false;
         connection.last_received = now;

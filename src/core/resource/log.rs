@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use super::authenticate::AuthNote;
 use crate::size_text::SizeText;
 use crate::state::{ConnectionState, DiskState, StateCode, Warning};
 use crate::uuid::compare::Rule;
@@ -43,6 +44,10 @@ pub enum LogMessage {
         /// The newest.
         maximum: u32,
     },
+    /// The peer proves who it is, or does not.
+    Authentication(AuthNote),
+    /// The connection will not be tried again.
+    DiscardingConfiguration,
     /// A setting of the connection differs from the peer's.
     IncompatibleSetting(&'static str),
     /// A packet came that has no place here.
@@ -211,6 +216,8 @@ impl LogMessage {
             | Self::LocalIoError { .. }
             | Self::NoDataAccess { .. }
             | Self::NegativeAnswer { .. } => Level::Error,
+            Self::Authentication(note) => note.level(),
+            Self::DiscardingConfiguration => Level::Warning,
             Self::Handshake(note) => match note.level() {
                 NoteLevel::Info => Level::Info,
                 NoteLevel::Warning => Level::Warning,
@@ -239,6 +246,8 @@ impl fmt::Display for LogMessage {
                 f,
                 "incompatible DRBD dialects: I support 86-101, peer supports {minimum}-{maximum}"
             ),
+            Self::Authentication(note) => write!(f, "{note}"),
+            Self::DiscardingConfiguration => write!(f, "Discarding network configuration."),
             Self::IncompatibleSetting(name) => write!(f, "incompatible {name} settings"),
             Self::UnexpectedPacket { name, length } => {
                 write!(f, "Unexpected data packet {name} (length {length})")

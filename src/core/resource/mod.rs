@@ -32,6 +32,7 @@ pub mod request;
 mod acknowledge;
 mod administer;
 mod attach;
+mod authenticate;
 mod bitmap_exchange;
 mod change;
 mod epoch;
@@ -64,6 +65,7 @@ use operation::Operations;
 pub use acknowledge::AckError;
 pub use administer::{Disconnect, NewUuidError, Next, OpenError, RoleChange};
 pub use attach::{AttachError, Attachment};
+pub use authenticate::{AuthNote, OWN_CHALLENGE, PEER_CHALLENGE_MAX, SIGNATURE_MAX};
 pub use link::AfterLink;
 pub use operation::{OperationResult, Ticket};
 pub use receive::{Head, ReceiveError, Received};
@@ -360,6 +362,12 @@ impl<'m> Resource<'m> {
             connection::Phase::Down => return,
             // Nothing else is understood yet; the introduction tells the peer all there is to know.
             connection::Phase::Features if item != DataItem::Features => return,
+            // Nobody tells a stranger anything.
+            connection::Phase::Challenge | connection::Phase::Response
+                if !matches!(item, DataItem::AuthChallenge | DataItem::AuthResponse) =>
+            {
+                return
+            }
             _ => {}
         }
         if self.connection.data_queue.push(item).is_err() {
@@ -369,7 +377,10 @@ impl<'m> Resource<'m> {
     }
 
     fn send_meta(&mut self, item: MetaItem) {
-        if self.connection.phase == connection::Phase::Down {
+        if matches!(
+            self.connection.phase,
+            connection::Phase::Down | connection::Phase::Challenge | connection::Phase::Response
+        ) {
             return;
         }
         if self.connection.meta_queue.push(item).is_err() {

@@ -63,6 +63,9 @@ pub enum Received {
         /// Bytes.
         size: u32,
     },
+    /// Read the payload, at most [`PEER_CHALLENGE_MAX`](super::PEER_CHALLENGE_MAX) bytes, and sign what
+    /// [`to_sign`](Resource::to_sign) says.
+    AuthBytes,
     /// Read the payload, at most 4096 bytes, and give it to
     /// [`receive_bitmap_bytes`](Resource::receive_bitmap_bytes).
     BitmapBytes {
@@ -84,6 +87,8 @@ pub enum ReceiveError {
     UnknownVolume,
     /// Both nodes cannot work together: no use in trying again.
     Incompatible,
+    /// The peer could not prove who it is, perhaps by accident.
+    NotAuthenticated,
     /// The connection is going down already.
     GoingDown,
 }
@@ -126,6 +131,14 @@ impl Resource<'_> {
         let command = match Command::try_from(header.command) {
             Ok(command) if self.is_expected(command, socket) => command,
             _ => {
+                if let Some(awaited) = self.awaited_of_stranger() {
+                    let received = crate::wire::command::name_of(header.command);
+                    return Err(self.unexpected_while_authenticating(
+                        awaited.name(),
+                        received,
+                        header.command,
+                    ));
+                }
                 self.log(None, unexpected);
                 return Err(ReceiveError::Unexpected);
             }
@@ -153,10 +166,22 @@ impl Resource<'_> {
         })
     }
 
+    /// The one packet that is read from a peer that has not proven yet who it is.
+    fn awaited_of_stranger(&self) -> Option<Command> {
+        match self.connection.phase {
+            Phase::Challenge => Some(Command::AuthChallenge),
+            Phase::Response => Some(Command::AuthResponse),
+            _ => None,
+        }
+    }
+
     fn is_expected(&self, command: Command, socket: Socket) -> bool {
         match self.connection.phase {
             Phase::Down => false,
             Phase::Features => command == Command::ConnectionFeatures && socket == Socket::Data,
+            Phase::Challenge | Phase::Response => {
+                self.awaited_of_stranger() == Some(command) && socket == Socket::Data
+            }
             // What the peer says on the meta socket may overtake what it says on the data socket.
             Phase::Protocol => {
                 command.accepted_on(socket)
@@ -216,6 +241,7 @@ impl Resource<'_> {
     fn dispatch(&mut self, head: Head, packet: Packet) -> Result<Received, ReceiveError> {
         match packet {
             Packet::ConnectionFeatures(features) => self.receive_features(features),
+            Packet::AuthChallenge | Packet::AuthResponse => self.receive_authentication(head),
             Packet::Protocol(protocol) => self.receive_protocol(protocol),
             Packet::ProtocolUpdate(protocol) => self.receive_protocol_update(protocol),
             Packet::Barrier(barrier) => self.receive_barrier(barrier.barrier),

@@ -164,6 +164,9 @@ impl Resource<'_> {
                     payload: Payload::None,
                 })
             }
+            DataItem::AuthChallenge | DataItem::AuthResponse => {
+                self.send_authentication(item, buffer)
+            }
             DataItem::Protocol => self.plain(&Packet::Protocol(self.protocol_packet()?), 0, buffer),
             DataItem::ProtocolUpdate => {
                 self.plain(&Packet::ProtocolUpdate(self.protocol_packet()?), 0, buffer)

@@ -53,27 +53,6 @@ def adjust_from_nothing(c):
 
 
 @scenario()
-def secrets(c):
-    """Peers with the same secret connect, others do not. A driver that cannot do that yet says so, and connects to nobody."""
-    c.configure(Resource(net={"cram-hmac-alg": "sha256", "shared-secret": "open sesame"}))
-    without = [node for node in c.nodes if node.driver == "rust"]
-    for node in without:
-        node.refuses("drbdadm up r0", 1, "cram-hmac-alg is not supported by this driver yet")
-        node.wait(connection="StandAlone")
-    if without:
-        return
-    for node in c.nodes:
-        node.adm("up r0")
-    c.wait(connection="Connected")
-    c.b.adm("down r0")
-    c.resources = (Resource(net={"cram-hmac-alg": "sha256", "shared-secret": "something else"}),)
-    c.put_config(c.b)
-    c.b.adm("up r0")
-    c.wait_log("Authentication of peer failed")
-    c.wait(connection={"StandAlone", "WFConnection", "Unconnected"})
-
-
-@scenario()
 def suspend_and_resume(c):
     """suspend-io stops writes until resume-io."""
     c.ready()

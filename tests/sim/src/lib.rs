@@ -14,6 +14,7 @@ pub mod node;
 pub mod play;
 pub mod rng;
 pub mod script;
+pub mod secrets;
 pub mod shell;
 pub mod shrink;
 pub mod world;

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::rng::Rng;
+use crate::secrets::Identity;
 
 /// Bytes of a sector in a simulated stream.
 pub const SECTOR_BYTES: usize = 8;
@@ -75,6 +76,8 @@ pub struct Link {
     pub closed: [bool; 2],
     /// This node's sockets are broken: reading ends when what came is read, writing fails.
     pub broken: [bool; 2],
+    /// What each node knew to prove when it took part.
+    pub identities: [Option<Identity>; 2],
 }
 
 impl Link {
@@ -84,6 +87,7 @@ impl Link {
             pipes: Default::default(),
             closed: [false; 2],
             broken: [false; 2],
+            identities: [None; 2],
         }
     }
 

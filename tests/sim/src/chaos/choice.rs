@@ -27,6 +27,9 @@ pub fn setup(rng: &mut Rng) -> Setup {
     setup.net.max_buffers = *rng.pick(&[32, 2048]);
     setup.net.use_rle = rng.chance(70);
     setup.net.ping_int = *rng.pick(&[1, 10]);
+    if rng.chance(30) {
+        crate::secrets::put(&mut setup.net, crate::secrets::RIGHT);
+    }
     setup.sizes.requests = *rng.pick(&[2, 8, 64]);
     setup.sizes.peer_requests = *rng.pick(&[4, 16, 64]);
     setup.sizes.epochs = *rng.pick(&[4, 16]);

@@ -18,6 +18,9 @@ impl World<'_> {
         for node in 0..2 {
             self.nodes[node].faults = 0;
             self.nodes[node].read_faults = 0;
+            if self.has_secrets() {
+                self.adjust_secret(node, crate::secrets::RIGHT);
+            }
             if self.nodes[node].life.is_none() {
                 self.boot(node);
                 self.up(node);

@@ -8,6 +8,7 @@
 mod acknowledged;
 mod durable;
 mod equal;
+mod identity;
 mod promotion;
 mod read_errors;
 mod reads;
@@ -78,6 +79,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(acknowledged::Acknowledged),
         Box::new(durable::Durable::default()),
         Box::new(equal::Equal),
+        Box::new(identity::Identity),
         Box::new(promotion::Promotion),
         Box::new(read_errors::ReadErrors),
         Box::new(reads::Reads::default()),

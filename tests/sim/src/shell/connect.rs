@@ -7,6 +7,7 @@ use drbd_core::state::ConnectionState;
 
 use crate::link::{DATA, META};
 use crate::node::Receiver;
+use crate::secrets;
 use crate::world::{Ev, World};
 
 impl World<'_> {
@@ -58,8 +59,13 @@ impl World<'_> {
         life.closing = false;
         // Who accepted the meta socket is a matter of chance; both know.
         let resolves = (link % 2) as usize == node;
-        if life.engine.at(now).link_up(resolves) {
+        let challenge = secrets::challenge(link, node);
+        let known = life.engine.connection().conf().map(secrets::identity);
+        if life.engine.at(now).link_up(resolves, challenge) {
             life.receiver = Receiver::Up(link);
+            if let Some(link) = self.links.get_mut(&link) {
+                link.identities[node] = known;
+            }
             self.settle(node);
             self.schedule_receive(node, DATA);
             self.schedule_receive(node, META);

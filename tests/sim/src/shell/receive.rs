@@ -8,6 +8,7 @@ use drbd_core::wire::Command;
 
 use crate::link::{DATA, SECTOR_BYTES};
 use crate::node::{Reading, Receiver};
+use crate::secrets::sign;
 use crate::shell::{key, simulated};
 use crate::world::World;
 
@@ -214,6 +215,16 @@ impl World<'_> {
                 }
                 engine.read_reply_received(device, request, true);
             }
+            Received::AuthBytes => {
+                let secret = engine.connection().conf().map(|conf| conf.shared_secret);
+                let signature = sign(
+                    secret.unwrap_or_default().as_bytes(),
+                    engine.to_sign(head, payload),
+                );
+                if let Err(error) = engine.signed(head, payload, &signature) {
+                    return self.refused(node, error);
+                }
+            }
             Received::BitmapBytes { device } => {
                 if let Err(error) = engine.receive_bitmap_bytes(device, head, fixed, payload) {
                     return self.refused(node, error);
@@ -256,7 +267,10 @@ impl World<'_> {
 
     fn refused(&mut self, node: usize, error: ReceiveError) -> Step {
         self.tell(node, || format!("refuses a packet: {error:?}"));
-        if !self.garbage && !matches!(error, ReceiveError::GoingDown | ReceiveError::Incompatible) {
+        if !self.garbage
+            && self.peers_know_each_other(node)
+            && !matches!(error, ReceiveError::GoingDown | ReceiveError::Incompatible)
+        {
             self.fail(format!(
                 "node {node}: refused a packet of an honest peer: {error:?}"
             ));

@@ -30,6 +30,7 @@ events! {
     attach_and_connect,
     boot,
     change_options,
+    change_secret,
     cluster_manager,
     crash,
     cut,
