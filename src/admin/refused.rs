@@ -12,7 +12,6 @@ use drbd_core::{
         DiskConf,
         Fencing,
         NetConf,
-        OnCongestion,
         Text, //
     },
     netlink::context::Refusal,
@@ -83,12 +82,6 @@ pub(super) fn check_net_options(conf: &NetConf) -> Result<Algorithms, Refused> {
         return Err(not_supported(
             ReturnCode::InvalidRequest,
             "allow-two-primaries",
-        ));
-    }
-    if conf.on_congestion != OnCongestion::Block {
-        return Err(not_supported(
-            ReturnCode::InvalidRequest,
-            "on-congestion other than block",
         ));
     }
     Ok(Algorithms::prepare(conf)?)

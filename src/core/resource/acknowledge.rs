@@ -9,7 +9,7 @@ use super::receive::{Head, ReceiveError, Received};
 use super::request::{Operation, Remote};
 use super::Resource;
 use crate::slab::Id;
-use crate::state::StateCode;
+use crate::state::{ConnectionState, StateCode};
 use crate::wire::block::ID_SYNCER;
 use crate::wire::{BarrierAck, BlockAck, Command, Data, Packet};
 
@@ -77,9 +77,8 @@ impl Resource<'_> {
             Packet::ResyncIsInSync(ack) => self.block_in_sync(index, ack),
             Packet::NegAck(ack) => self.negative_acknowledged(index, ack),
             Packet::NegDataReply(ack) => self.read_refused(index, ack),
-            Packet::NegResyncDataReply(ack) | Packet::ResyncCancel(ack) => {
-                self.resync_read_refused(index, ack)
-            }
+            Packet::NegResyncDataReply(ack) => self.resync_read_refused(index, ack, true),
+            Packet::ResyncCancel(ack) => self.resync_read_refused(index, ack, false),
             _ => Err(ReceiveError::Unexpected),
         }
     }
@@ -127,22 +126,37 @@ impl Resource<'_> {
         ack: BlockAck,
     ) -> Result<(), AckError> {
         self.check_range(index, &ack)?;
-        if ack.block_id != ID_SYNCER {
+        if ack.block_id == ID_SYNCER {
+            self.resync_confirmed(index);
+        } else {
             self.write_acknowledged(index, ack, Remote::Done)?;
         }
-        let cleared = self
-            .device_mut(index)
-            .map_or(0, |device| device.set_in_sync(ack.sector, ack.size));
-        self.resync_advanced(index, cleared);
+        self.peer_is_in_sync(index, &ack);
         Ok(())
+    }
+
+    /// The peer has taken what was sent for a resync, or could not.
+    fn resync_confirmed(&mut self, index: DeviceIndex) {
+        if let Some(device) = self.device_mut(index) {
+            device.resync_unconfirmed = device.resync_unconfirmed.saturating_sub(1);
+        }
+    }
+
+    /// Blocks are equal at this moment of the peer. A node that is Ahead may have written to them since.
+    fn peer_is_in_sync(&mut self, index: DeviceIndex, ack: &BlockAck) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        if device.state.connection == ConnectionState::Ahead {
+            return self.peer_forgot_marks(index);
+        }
+        let cleared = device.set_in_sync(ack.sector, ack.size);
+        self.resync_advanced(index, cleared);
     }
 
     fn block_in_sync(&mut self, index: DeviceIndex, ack: BlockAck) -> Result<(), AckError> {
         self.check_range(index, &ack)?;
-        let cleared = self
-            .device_mut(index)
-            .map_or(0, |device| device.set_in_sync(ack.sector, ack.size));
-        self.resync_advanced(index, cleared);
+        self.peer_is_in_sync(index, &ack);
         Ok(())
     }
 
@@ -157,6 +171,7 @@ impl Resource<'_> {
             },
         );
         if ack.block_id == ID_SYNCER {
+            self.resync_confirmed(index);
             self.resync_block_failed(index, ack.sector, ack.size);
             return Ok(());
         }

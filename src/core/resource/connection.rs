@@ -42,8 +42,8 @@ pub enum DataItem {
     StateRequest(Option<DeviceIndex>, Change),
     /// A write, or a read that the peer serves.
     Request(DeviceIndex, Id),
-    /// `P_OUT_OF_SYNC`
-    OutOfSync(DeviceIndex, u64, u32),
+    /// `P_OUT_OF_SYNC`: sector, bytes, and the epoch that writes of the same moment were part of.
+    OutOfSync(DeviceIndex, u64, u32, u32),
     /// Data that the peer asked for.
     Reply(DeviceIndex, Id),
 }

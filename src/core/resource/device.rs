@@ -2,6 +2,7 @@
 
 //! One volume of a resource: `/dev/drbdN`, its backing disk, and what the peer has of it.
 
+use super::ahead::Ahead;
 use super::metadata::{FlushPhase, TransactionPhase};
 use super::peer_request::PeerRequest;
 use super::request::{Remote, Request};
@@ -226,6 +227,11 @@ pub struct Device<'m> {
     pub(super) pending: u32,
     /// Writes that the peer's disk may not have, although the application was told that they are done.
     pub(super) unconfirmed: u32,
+    /// Sectors of writes that were sent, and that the peer has not confirmed to be on stable storage (`ap_in_flight`).
+    pub(super) in_flight: u64,
+    pub(super) ahead: Ahead,
+    /// As source: answers to a target that it has not confirmed to be written.
+    pub(super) resync_unconfirmed: u32,
     /// With `read-balancing round-robin`: whose turn it is.
     pub(super) peer_reads_next: bool,
     pub(super) crashed_primary: bool,
@@ -272,6 +278,9 @@ impl<'m> Device<'m> {
             counters: Counters::default(),
             pending: 0,
             unconfirmed: 0,
+            in_flight: 0,
+            ahead: Ahead::default(),
+            resync_unconfirmed: 0,
             peer_reads_next: false,
             crashed_primary: false,
             consider_resync: false,
@@ -333,9 +342,23 @@ impl<'m> Device<'m> {
         let Some(request) = self.requests.get_mut(id) else {
             return;
         };
-        let before = (request.is_pending(), request.is_unconfirmed());
+        let before = (
+            request.is_pending(),
+            request.is_unconfirmed(),
+            request.is_in_flight(),
+        );
         request.remote = remote;
-        let after = (request.is_pending(), request.is_unconfirmed());
+        let after = (
+            request.is_pending(),
+            request.is_unconfirmed(),
+            request.is_in_flight(),
+        );
+        let sectors = request.io.sectors();
+        if after.2 && !before.2 {
+            self.in_flight = self.in_flight.saturating_add(sectors);
+        } else if before.2 && !after.2 {
+            self.in_flight = self.in_flight.saturating_sub(sectors);
+        }
         count_change(&mut self.pending, before.0, after.0);
         count_change(&mut self.unconfirmed, before.1, after.1);
     }
@@ -366,17 +389,15 @@ impl<'m> Device<'m> {
             .is_some_and(|end| end <= self.size)
     }
 
-    /// Marks `size` bytes from `sector` as different from the peer's.
-    pub(super) fn set_out_of_sync(&mut self, sector: u64, size: u32) {
-        if size == 0 {
-            return;
-        }
-        if let Some(disk) = self.disk.as_mut() {
-            let last_sector = sector
-                .saturating_add(u64::from(size >> 9))
-                .saturating_sub(1);
-            disk.bitmap.set_range(sector / 8, last_sector / 8);
-        }
+    /// Marks `size` bytes from `sector` as different from the peer's. Answers how many blocks were not marked before.
+    pub(super) fn set_out_of_sync(&mut self, sector: u64, size: u32) -> u64 {
+        let Some(disk) = self.disk.as_mut().filter(|_| size > 0) else {
+            return 0;
+        };
+        let last_sector = sector
+            .saturating_add(u64::from(size >> 9))
+            .saturating_sub(1);
+        disk.bitmap.set_range(sector / 8, last_sector / 8)
     }
 
     /// Marks the blocks that lie wholly in `size` bytes from `sector` as equal to the peer's. The last block of the

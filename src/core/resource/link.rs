@@ -182,6 +182,7 @@ impl Resource<'_> {
     fn forget_peer(&mut self, index: DeviceIndex) {
         if let Some(device) = self.device_mut(index) {
             device.peer.uuids = None;
+            device.resync_unconfirmed = 0;
             device.resync = Resync::default();
             device.exchange = BitmapExchange::default();
             device.sync_wanted = None;

@@ -192,6 +192,8 @@ pub enum LogMessage {
     },
     /// The initial resync is skipped by agreement.
     SkipInitialSync,
+    /// Why this node no longer waits for its peer.
+    Congested(&'static str),
     /// The disk of a peer that attaches.
     RealPeerDisk(DiskState),
 }
@@ -334,6 +336,7 @@ impl fmt::Display for LogMessage {
             Self::SkipInitialSync => {
                 write!(f, "Accepted new current UUID, preparing to skip initial sync")
             }
+            Self::Congested(why) => write!(f, "{why}"),
             Self::RealPeerDisk(state) => write!(f, "real peer disk state = {}", state.name()),
         }
     }

@@ -31,6 +31,7 @@ pub mod request;
 
 mod acknowledge;
 mod administer;
+mod ahead;
 mod attach;
 mod authenticate;
 mod bitmap_exchange;

@@ -142,6 +142,11 @@ impl<'m> Resource<'m> {
             self.acknowledge(command, index, read.sector, read.block_id, read.size, 0);
             return Ok(Received::Done);
         }
+        if self.is_cancelled(index, purpose) {
+            let command = Command::ResyncCancel;
+            self.acknowledge(command, index, read.sector, read.block_id, read.size, 0);
+            return Ok(Received::Done);
+        }
         let Some(device) = self.device_mut(index) else {
             return Err(ReceiveError::UnknownVolume);
         };
@@ -345,6 +350,11 @@ impl<'m> Resource<'m> {
                 self.unregister_peer_request(index, id);
                 self.release_peer_request(index, id);
             }
+            Purpose::ResyncRead if self.is_cancelled(index, peer_request.purpose) => {
+                self.unregister_peer_request(index, id);
+                self.acknowledge_peer_request(Command::ResyncCancel, index, &peer_request);
+                self.release_peer_request(index, id);
+            }
             Purpose::Read | Purpose::ResyncRead if success => {
                 if let Some(peer_request) = self.peer_request_mut(index, id) {
                     peer_request.stage = Stage::Replying;
@@ -363,6 +373,14 @@ impl<'m> Resource<'m> {
                 }
             }
         }
+    }
+
+    /// A resync ends where its source pulls ahead: the target has to ask again.
+    fn is_cancelled(&self, index: DeviceIndex, purpose: Purpose) -> bool {
+        purpose == Purpose::ResyncRead
+            && self
+                .device(index)
+                .is_some_and(|device| device.state.connection == ConnectionState::Ahead)
     }
 
     fn answer_write(&mut self, index: DeviceIndex, peer_request: &PeerRequest, success: bool) {

@@ -168,6 +168,11 @@ impl Request {
         }
     }
 
+    /// Whether this is a write that was sent, and that the peer has not confirmed to be on stable storage.
+    pub fn is_in_flight(&self) -> bool {
+        self.io.is_write() && matches!(self.remote, Remote::Sent | Remote::Received)
+    }
+
     /// Whether this is a write that may complete before the peer's disk has it, which is not known yet.
     pub fn is_unconfirmed(&self) -> bool {
         self.io.is_write()

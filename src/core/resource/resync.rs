@@ -115,6 +115,7 @@ impl Resource<'_> {
         device.sync_wanted = None;
         if !still_prepares(device.state.connection, side)
             || device.state.disk < DiskState::Negotiating
+            || !self.all_marks_are_told(index)
         {
             return;
         }
@@ -337,11 +338,12 @@ impl Resource<'_> {
         self.resync_advanced(index, cleared);
     }
 
-    /// `P_NEG_RS_DREPLY`, `P_RS_CANCEL`: the source cannot, or will not now, send blocks that were asked for.
+    /// `P_NEG_RS_DREPLY`, `P_RS_CANCEL`: the source cannot (`failed`), or will not now, send blocks that were asked for.
     pub(super) fn resync_read_refused(
         &mut self,
         index: DeviceIndex,
         ack: BlockAck,
+        failed: bool,
     ) -> Result<(), ReceiveError> {
         let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;
         let id = device
@@ -351,7 +353,9 @@ impl Resource<'_> {
             .resync
             .in_flight
             .saturating_sub(u64::from(ack.size >> 9));
-        device.count_failed_blocks(ack.sector, ack.size);
+        if failed {
+            device.count_failed_blocks(ack.sector, ack.size);
+        }
         self.release_peer_request(index, id);
         self.wishes.send_data = true;
         self.resync_advanced(index, 0);

@@ -94,6 +94,7 @@ impl Resource<'_> {
             }
         }
         self.barrier_when_idle(buffer)
+            .or_else(|| self.next_mark(buffer))
             .or_else(|| self.next_resync_request(buffer))
     }
 
@@ -121,15 +122,21 @@ impl Resource<'_> {
 
     /// Two epochs are kept apart by a barrier.
     fn barrier_before(&mut self, item: &DataItem, buffer: &mut [u8]) -> Option<Outgoing> {
-        let DataItem::Request(index, id) = *item else {
-            return None;
-        };
-        let request = self.request(index, id)?;
         let sent = self.connection.sent_epoch?;
-        if !request.logged || request.epoch == sent {
-            return None;
+        let due = match *item {
+            DataItem::Request(index, id) => {
+                let request = self.request(index, id)?;
+                request.logged && request.epoch != sent
+            }
+            // As long as a node is Ahead, nothing else may follow.
+            DataItem::OutOfSync(.., epoch) => epoch != sent,
+            _ => false,
+        };
+        if due {
+            self.send_barrier(sent, buffer)
+        } else {
+            None
         }
-        self.send_barrier(sent, buffer)
     }
 
     /// Nothing follows for now: closed epochs need not wait for the next write.
@@ -212,7 +219,7 @@ impl Resource<'_> {
                     None => self.plain(&Packet::ConnStateChangeRequest(request), 0, buffer),
                 }
             }
-            DataItem::OutOfSync(index, sector, size) => {
+            DataItem::OutOfSync(index, sector, size, _) => {
                 let packet = Packet::OutOfSync(BlockDescriptor { sector, size });
                 self.plain(&packet, self.volume(index)?, buffer)
             }
@@ -358,6 +365,7 @@ impl Resource<'_> {
         };
         let size = peer_request.size;
         let packet = if peer_request.purpose == Purpose::ResyncRead {
+            device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
             Packet::ResyncDataReply(data)
         } else {
             Packet::DataReply(data)

@@ -163,6 +163,12 @@ impl Resource<'_> {
         {
             return false;
         }
+        if io.is_write() && self.is_held_by_congestion(index) {
+            return false;
+        }
+        let Some(device) = self.device_mut(index) else {
+            return false;
+        };
         let Some(route) = device.route(&io, refusals) else {
             return false;
         };
@@ -190,9 +196,11 @@ impl Resource<'_> {
             && device.state.connection <= ConnectionState::PausedSyncT;
         let entry = Device::request_entry(id);
         let registered = io.is_write() && device.overlap.insert(entry, io.sector, io.sectors());
-        if io.is_write() && !route.remote {
-            device.set_out_of_sync(io.sector, io.size);
-        }
+        let newly = if io.is_write() && !route.remote {
+            device.set_out_of_sync(io.sector, io.size)
+        } else {
+            0
+        };
         let Some(request) = device.requests.get_mut(id) else {
             return;
         };
@@ -228,7 +236,7 @@ impl Resource<'_> {
             self.send_data(DataItem::Request(index, id));
         }
         if route.out_of_sync {
-            self.send_data(DataItem::OutOfSync(index, io.sector, io.size));
+            self.tell_of_write(index, &io, newly);
         }
         if route.local {
             self.disk_io_begins(index);

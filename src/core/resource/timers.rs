@@ -2,6 +2,7 @@
 
 //! What happens when nothing happens: pings, and peers that do not answer.
 
+use super::ahead::LOOK_INTERVAL;
 use super::connection::{MetaItem, Phase};
 use super::effect::Event;
 use super::log::LogMessage;
@@ -46,6 +47,9 @@ impl Resource<'_> {
         if !self.connection.transfer_log.is_empty() && conf.ko_count > 0 {
             deadline = deadline.min(self.now.saturating_add(REQUEST_INTERVAL));
         }
+        if self.looks_at_congestion() {
+            deadline = deadline.min(self.now.saturating_add(LOOK_INTERVAL));
+        }
         let waits_for_rate = self
             .present()
             .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget);
@@ -81,6 +85,7 @@ impl Resource<'_> {
         }
         self.check_ping(silence);
         self.check_requests();
+        self.check_congestion();
         if self
             .present()
             .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget)

@@ -2,7 +2,7 @@
 
 //! What kind of world a seed means: its machines, its cables, its configuration.
 
-use drbd_core::config::policy::{OnIoError, Protocol, ReadBalancing};
+use drbd_core::config::policy::{OnCongestion, OnIoError, Protocol, ReadBalancing};
 
 use crate::rng::Rng;
 use crate::world::Setup;
@@ -36,6 +36,17 @@ pub fn setup(rng: &mut Rng) -> Setup {
     setup.sizes.extents = *rng.pick(&[3, 7, 67]);
     setup.disk.c_plan_ahead = *rng.pick(&[0, 20]);
     setup.disk.resync_rate = *rng.pick(&[500, 10_000]);
+    setup.net.on_congestion = match setup.net.wire_protocol {
+        Protocol::A => *rng.pick(&[
+            OnCongestion::Block,
+            OnCongestion::PullAhead,
+            OnCongestion::PullAhead,
+            OnCongestion::Disconnect,
+        ]),
+        _ => OnCongestion::Block,
+    };
+    setup.net.cong_fill = *rng.pick(&[0, 8, 200, 2000]);
+    setup.net.cong_extents = *rng.pick(&[2, 67]);
     setup.disk.read_balancing = *rng.pick(ReadBalancing::ALL);
     setup.disk.on_io_error = *rng.pick(&[OnIoError::PassOn, OnIoError::Detach]);
     setup

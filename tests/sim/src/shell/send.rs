@@ -11,7 +11,7 @@ use crate::world::{Ev, World};
 
 impl World<'_> {
     pub(super) fn put(&mut self, node: usize, link: u32, socket: usize, bytes: Vec<u8>) {
-        let latency = self.setup.net_latency;
+        let latency = self.setup.net_latency + self.slowness;
         let arrives = self.now + self.rng.range(1, latency.max(1));
         let Some(pipes) = self.links.get_mut(&link) else {
             return;

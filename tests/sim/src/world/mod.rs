@@ -65,6 +65,8 @@ pub struct World<'a> {
     /// Packets travel.
     pub network: bool,
     pub setup: Setup,
+    /// What bytes take longer now, at most, in microseconds.
+    pub slowness: u64,
     pub history: History,
     /// Those who look on; see `check`.
     checkers: Vec<Box<dyn Checker>>,
@@ -131,6 +133,7 @@ impl<'a> World<'a> {
             plan: None,
             script: Script::default(),
             setup,
+            slowness: 0,
             coverage: Coverage::default(),
             failures: Vec::new(),
             failed_in: "",

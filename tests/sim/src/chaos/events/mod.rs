@@ -43,6 +43,7 @@ events! {
     partition,
     pause_sync,
     resume_sync,
+    slow_link,
     wild_commands,
 }
 

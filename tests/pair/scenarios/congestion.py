@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A link that is too slow for what is written, and what `on-congestion` makes of it."""
+
+import os
+
+from ..config import Resource
+from ..scenario import expect_in, expect_that, scenario
+
+SLOW = 1500  # milliseconds
+
+
+def slow(c, policy="pull-ahead"):
+    """Protocol A, both UpToDate, the first node Primary, and a link on which little fits."""
+    c.ready(Resource(net={"protocol": "A", "on-congestion": policy, "congestion-fill": "64k", "ping-timeout": 100, "timeout": 120, "ping-int": 30}))
+    c.a.adm("primary r0")
+    c.link.delay(SLOW)
+
+
+def pull_ahead(c):
+    """Writes until the first node is Ahead, and more then; answers all that was written at the beginning of the device."""
+    data = os.urandom(4 << 20)
+    c.a.write(0, data[: 1 << 20])
+    c.a.wait(connection="Ahead", disk="UpToDate")
+    # Nothing of this is mirrored, and all of it is done at once. Some of it is written twice.
+    c.a.write(1 << 20, data[1 << 20 :])
+    c.a.write(2 << 20, data[2 << 20 : 3 << 20])
+    return data
+
+
+@scenario()
+def pull_ahead_and_back(c):
+    """`pull-ahead`: the Primary goes Ahead, the peer Behind; both are equal again when the link is."""
+    slow(c)
+    data = pull_ahead(c)
+    c.b.wait(connection="Behind", disk={"Outdated", "Inconsistent"})
+    expect_in("Congestion-fill threshold reached", c.a.log(), "log")
+    c.link.delay(0)
+    c.expect_equal()
+    expect_that(c.a.read(0, 4 << 20) == data, "what was written")
+
+
+@scenario()
+def peer_dies_behind(c):
+    """The peer loses its power while it is Behind: all that it missed comes to it later."""
+    slow(c)
+    pull_ahead(c)
+    c.b.wait(connection="Behind")
+    c.b.guest.power_cut()
+    c.link.delay(0)
+    c.a.wait(connection={"WFConnection", "Unconnected"})
+    c.a.write(8 << 20, os.urandom(1 << 20))
+    c.returned(c.b)
+    c.b.adm("up r0")
+    c.expect_equal()
+
+
+@scenario()
+def primary_dies_ahead(c):
+    """The Primary loses its power while it is Ahead: the peer knows that its data is old, and gets what is new."""
+    slow(c)
+    data = pull_ahead(c)
+    c.b.wait(connection="Behind")
+    c.a.guest.power_cut()
+    c.link.delay(0)
+    c.b.wait(connection={"WFConnection", "Unconnected"}, disk={"Outdated", "Inconsistent"})
+    c.b.refuses("drbdadm primary r0", 17, "0: State change failed: (-2) Need access to UpToDate data")
+    c.returned(c.a)
+    c.a.adm("up r0")
+    c.expect_equal()
+    c.a.adm("primary r0")
+    expect_that(c.a.read(0, 4 << 20) == data, "what was written")
+
+
+@scenario()
+def disconnect(c):
+    """`disconnect`: the connection ends, and writes go on."""
+    slow(c, "disconnect")
+    c.a.write(0, os.urandom(4 << 20))
+    c.a.wait(connection="StandAlone", disk="UpToDate", role="Primary")
+    c.link.delay(0)
+    c.a.adm("connect r0")
+    if c.b.device().connection == "StandAlone":
+        c.b.adm("connect r0")
+    c.expect_equal()
