@@ -98,9 +98,6 @@ pub(super) fn check_disk_options(conf: &DiskConf) -> Result<(), Refused> {
     if conf.resync_after != -1 {
         return Err(not_supported(ReturnCode::ResyncAfter, "resync-after"));
     }
-    if conf.disk_timeout != 0 {
-        return Err(not_supported(ReturnCode::InvalidRequest, "disk-timeout"));
-    }
     Ok(())
 }
 

@@ -287,7 +287,12 @@ impl Device {
     }
 
     /// Lets the disk go. Sleeps until it is closed.
-    pub(crate) fn detach(&self, _force: bool) -> Result<(), StateCode> {
+    pub(crate) fn detach(&self, force: bool) -> Result<(), StateCode> {
+        if force {
+            let index = self.index;
+            self.resource.engine(|engine| engine.detach_forced(index));
+            return Ok(());
+        }
         match self.request(Change::none().disk(DiskState::Failed)) {
             Err(StateCode::IsDiskless) => return Err(StateCode::NothingToDo),
             result => result?,

@@ -286,6 +286,10 @@ impl Resource<'_> {
             .device(index)
             .map(|device| device.state)
             .ok_or(StateCode::UnknownError)?;
+        // One that is given up does not come back by this, however long it still works on something.
+        if state.disk < DiskState::Inconsistent {
+            return Err(StateCode::IsDiskless);
+        }
         if state.connection == ConnectionState::StandAlone && state.role == Role::Secondary {
             let ticket =
                 self.request_change(index, Change::none().disk(DiskState::Inconsistent))?;
@@ -400,6 +404,7 @@ impl Resource<'_> {
         {
             disk.conf = conf;
         }
+        self.wishes.timer = true;
         self.wishes.send_data = true;
         self.progress = true;
     }

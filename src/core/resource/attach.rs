@@ -223,12 +223,6 @@ impl<'m> Resource<'m> {
         self.superblock_changed(index);
     }
 
-    /// The disk is given up without asking the peer, and without waiting for what it may never do (`detach --force`).
-    /// [`Event::DiskIsIdle`] follows as soon as nothing is on its way to it.
-    pub fn detach_forced(&mut self, index: DeviceIndex) {
-        let _ = self.change(index, Change::none().disk(DiskState::Failed), true);
-    }
-
     /// The disk is no longer used and nothing is on its way to it: the shell closes it, and frees the memory of its
     /// tables.
     pub fn take_disk(&mut self, index: DeviceIndex) -> Option<Disk<'m>> {
@@ -275,5 +269,6 @@ fn disk_of(attachment: Attachment<'_>) -> Disk<'_> {
         written_since_flush: false,
         flushes: 0,
         failed: false,
+        active_at: 0,
     }
 }

@@ -202,6 +202,8 @@ pub struct Disk<'m> {
     pub flushes: u32,
     /// It failed: nothing more is written to it.
     pub failed: bool,
+    /// When it began to work, or ended something, last: in milliseconds.
+    pub active_at: u64,
 }
 
 /// One volume.

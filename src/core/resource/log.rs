@@ -192,6 +192,11 @@ pub enum LogMessage {
     },
     /// The initial resync is skipped by agreement.
     SkipInitialSync,
+    /// The disk works on something for longer than `disk-timeout`.
+    DiskTimedOut {
+        /// On a request of an application.
+        request: bool,
+    },
     /// Why this node no longer waits for its peer.
     Congested(&'static str),
     /// The disk of a peer that attaches.
@@ -335,6 +340,12 @@ impl fmt::Display for LogMessage {
             ),
             Self::SkipInitialSync => {
                 write!(f, "Accepted new current UUID, preparing to skip initial sync")
+            }
+            Self::DiskTimedOut { request: true } => {
+                write!(f, "Local backing device failed to meet the disk-timeout")
+            }
+            Self::DiskTimedOut { .. } => {
+                write!(f, "Local backing device failed to meet the disk-timeout: nothing ends any more")
             }
             Self::Congested(why) => write!(f, "{why}"),
             Self::RealPeerDisk(state) => write!(f, "real peer disk state = {}", state.name()),

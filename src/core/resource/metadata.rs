@@ -216,21 +216,27 @@ impl Resource<'_> {
 
     /// I/O to the backing disk begins.
     pub(super) fn disk_io_begins(&mut self, index: DeviceIndex) {
+        let now = self.now;
         if let Some(disk) = self
             .device_mut(index)
             .and_then(|device| device.disk.as_mut())
         {
+            if disk.in_flight == 0 {
+                disk.active_at = now;
+            }
             disk.in_flight = disk.in_flight.saturating_add(1);
         }
     }
 
     /// I/O to the backing disk ended.
     pub(super) fn disk_io_ends(&mut self, index: DeviceIndex) {
+        let now = self.now;
         if let Some(disk) = self
             .device_mut(index)
             .and_then(|device| device.disk.as_mut())
         {
             disk.in_flight = disk.in_flight.saturating_sub(1);
+            disk.active_at = now;
         }
         self.detach_when_idle(index);
     }

@@ -36,6 +36,7 @@ mod attach;
 mod authenticate;
 mod bitmap_exchange;
 mod change;
+mod disk_timeout;
 mod epoch;
 mod handshake;
 mod link;

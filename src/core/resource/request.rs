@@ -109,6 +109,8 @@ pub struct Request {
     pub io: Io,
     /// When it was submitted, in milliseconds.
     pub submitted_at: u64,
+    /// When it passed admission, in milliseconds.
+    pub started_at: u64,
     /// Its part on the backing disk.
     pub local: Local,
     /// Its part at the peer.
@@ -143,6 +145,7 @@ impl Request {
         Self {
             io,
             submitted_at: now,
+            started_at: now,
             local: Local::Unneeded,
             remote: Remote::Unneeded,
             wait_for: WaitFor::Written,

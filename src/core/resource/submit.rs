@@ -180,6 +180,7 @@ impl Resource<'_> {
     }
 
     fn start(&mut self, index: DeviceIndex, id: Id, io: Io, route: Route) {
+        let now = self.now;
         let wait_for = match self.connection.conf.as_ref().map(|conf| conf.wire_protocol) {
             Some(Protocol::A) => WaitFor::Sent,
             Some(Protocol::B) => WaitFor::Received,
@@ -205,6 +206,7 @@ impl Resource<'_> {
             return;
         };
         request.started = true;
+        request.started_at = now;
         request.registered = registered;
         request.wait_for = wait_for;
         request.may_set_in_sync = syncing;
@@ -375,7 +377,7 @@ impl Device<'_> {
     fn is_held(&self) -> bool {
         self.disk
             .as_ref()
-            .is_some_and(|disk| disk.metadata.holds_requests())
+            .is_some_and(|disk| !disk.failed && disk.metadata.holds_requests())
     }
 
     /// Where a request goes; `None` where it has to wait.

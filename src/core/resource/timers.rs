@@ -29,6 +29,16 @@ impl Resource<'_> {
     /// When [`timer`](Self::timer) wants to be called next; `None` for never. In milliseconds of the clock of
     /// [`at`](Self::at).
     pub fn deadline(&self) -> Option<u64> {
+        let disks = self
+            .disk_interval()
+            .map(|interval| self.now.saturating_add(interval));
+        match (self.link_deadline(), disks) {
+            (Some(link), Some(disks)) => Some(link.min(disks)),
+            (link, disks) => link.or(disks),
+        }
+    }
+
+    fn link_deadline(&self) -> Option<u64> {
         if self.connection.phase == Phase::Down {
             return None;
         }
@@ -62,6 +72,7 @@ impl Resource<'_> {
     /// Some time has passed.
     pub fn timer(&mut self) {
         self.wishes.timer = true;
+        self.check_disks();
         if self.connection.phase == Phase::Down {
             return;
         }

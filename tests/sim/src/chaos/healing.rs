@@ -19,6 +19,7 @@ impl World<'_> {
         for node in 0..2 {
             self.nodes[node].faults = 0;
             self.nodes[node].read_faults = 0;
+            self.nodes[node].latency = self.setup.disk_latency;
             if self.has_secrets() {
                 self.adjust_secret(node, crate::secrets::RIGHT);
             }
@@ -81,6 +82,8 @@ impl World<'_> {
                 self.start_anew(node);
             } else if stand_alone.iter().any(|times| *times >= 4) {
                 stand_alone = [0; 2];
+                self.split_brain();
+            } else if self.both_are_targets() {
                 self.split_brain();
             } else if stuck > 5 {
                 stuck = 0;
@@ -153,6 +156,14 @@ impl World<'_> {
         }
         self.boot(victim);
         self.up(victim);
+    }
+
+    /// A resync of which nothing arrived, and one the other way: each node finds the other's data to be newer.
+    fn both_are_targets(&self) -> bool {
+        (0..2).all(|node| {
+            self.engine_state(node, 0)
+                .is_some_and(|state| state.connection == ConnectionState::WFBitMapT)
+        })
     }
 
     /// A disk that passed an error on stays Inconsistent, until an administrator takes it away and puts it back.

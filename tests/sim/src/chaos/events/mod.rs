@@ -36,6 +36,7 @@ events! {
     cut,
     detach,
     disconnect,
+    hanging_disk,
     invalidate,
     invalidate_remote,
     lost_blocks,

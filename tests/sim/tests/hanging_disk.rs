@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A disk that does not answer, and who waits for it.
+
+use bumpalo::Bump;
+use drbd_core::resource::request::Operation;
+use drbd_core::state::{ConnectionState as C, DiskState as D};
+use drbd_sim::admin::Admin;
+use drbd_sim::app::io;
+use drbd_sim::world::{Setup, World};
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+const SECOND: u64 = 1_000_000;
+
+/// Alice is Primary, both disks are UpToDate.
+fn synced(arena: &Bump, disk_timeout: u32) -> World<'_> {
+    let mut setup = Setup::default();
+    setup.disk.disk_timeout = disk_timeout;
+    let mut world = World::new(arena, 5, setup);
+    world.up(ALICE);
+    world.up(BOB);
+    let connected = |world: &World<'_>| {
+        (0..2).all(|node| {
+            world
+                .engine_state(node, 0)
+                .is_some_and(|state| state.connection >= C::Connected)
+        })
+    };
+    assert!(world.run_until(60 * SECOND, connected));
+    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
+    assert!(world.run_until(60 * SECOND, settled));
+    world
+}
+
+fn settled(world: &World<'_>) -> bool {
+    world.in_sync() && world.is_idle()
+}
+
+fn disks(world: &World<'_>, node: usize) -> (D, D) {
+    let state = world.engine_state(node, 0).expect("up");
+    (state.disk, state.peer_disk)
+}
+
+/// What the disk has is waited for; what comes later is not.
+fn goes_on_without(world: &mut World<'_>, hanging: u64) {
+    let failed = |world: &World<'_>| disks(world, BOB) == (D::UpToDate, D::Failed);
+    assert!(world.run_until(5 * SECOND, failed));
+    assert_eq!(disks(world, ALICE), (D::Failed, D::UpToDate));
+    let before = world.now;
+    assert!(world.write(ALICE, 800, 8, 4712));
+    let read = world.submit(ALICE, 0, io(Operation::Read, 800, 8), vec![]);
+    assert_eq!(world.request_result(read), Some(true));
+    assert_eq!(world.history.records[&read].values[0], 4712);
+    assert!(world.now < before + SECOND);
+    assert!(
+        world.history.records[&hanging].ended.is_none(),
+        "its pages are the disk's"
+    );
+    let gone = |world: &World<'_>| disks(world, ALICE) == (D::Diskless, D::UpToDate);
+    assert!(world.run_until(60 * SECOND, gone));
+    assert_eq!(world.request_result(hanging), Some(true));
+    world.nodes[ALICE].latency = 200;
+    world.run(SECOND);
+    assert_eq!(world.command(ALICE, Admin::Attach(0)), Ok(()));
+    assert!(world.run_until(60 * SECOND, settled));
+    let sectors = world.engine_size(ALICE, 0);
+    let [alice, bob] = [ALICE, BOB].map(|node| world.nodes[node].disks[0].read(0, sectors));
+    assert!(alice == bob);
+    assert_eq!(world.failures, Vec::<String>::new());
+}
+
+fn hang(world: &mut World<'_>, operation: Operation) -> u64 {
+    // Chance may still let it answer soon: not with this seed.
+    world.nodes[ALICE].latency = 1000 * SECOND;
+    let values = if operation == Operation::Write {
+        vec![4711; 8]
+    } else {
+        vec![]
+    };
+    let number = world.submit(ALICE, 0, io(operation, 0, 8), values);
+    world.run(SECOND / 10);
+    world.nodes[ALICE].latency = 200;
+    assert!(world.history.records[&number].ended.is_none());
+    number
+}
+
+#[test]
+fn disk_timeout() {
+    for operation in [Operation::Write, Operation::Read] {
+        let arena = Bump::new();
+        let mut world = synced(&arena, 10);
+        assert!(world.write(ALICE, 0, 8, 4710));
+        world.nodes[ALICE].latency = 30 * SECOND;
+        let values = if operation == Operation::Write {
+            vec![4711; 8]
+        } else {
+            vec![]
+        };
+        let number = world.submit(ALICE, 0, io(operation, 0, 8), values);
+        goes_on_without(&mut world, number);
+    }
+}
+
+#[test]
+fn detach_by_force() {
+    let arena = Bump::new();
+    let mut world = synced(&arena, 0);
+    assert!(world.write(ALICE, 0, 8, 4710));
+    let number = hang(&mut world, Operation::Write);
+    world.admin(ALICE, Admin::DetachForced(0));
+    world.run(SECOND / 100);
+    assert_eq!(disks(&world, ALICE), (D::Failed, D::UpToDate));
+    assert!(world.write(ALICE, 800, 8, 4712));
+    assert!(world.history.records[&number].ended.is_none());
+    assert_eq!(world.failures, Vec::<String>::new());
+}
+
+#[test]
+fn a_peer_whose_disk_hangs_gives_it_up() {
+    let arena = Bump::new();
+    let mut world = synced(&arena, 10);
+    world.nodes[BOB].latency = 100 * SECOND;
+    let number = world.submit(ALICE, 0, io(Operation::Write, 0, 8), vec![4711; 8]);
+    let failed = |world: &World<'_>| disks(world, ALICE) == (D::UpToDate, D::Failed);
+    assert!(world.run_until(5 * SECOND, failed));
+    assert!(world.write(ALICE, 800, 8, 4712));
+    assert_eq!(world.failures, Vec::<String>::new());
+    let _ = number;
+}
