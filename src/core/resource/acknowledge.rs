@@ -290,6 +290,8 @@ impl Resource<'_> {
         match request.remote {
             // Protocol A has no other answer than this one.
             Remote::Sent | Remote::Received => self.set_remote(index, id, Remote::Done),
+            // The barrier may have gone in the same batch: its answer, too, may overtake the word of the socket.
+            Remote::Queued if request.sending => self.set_remote(index, id, Remote::Done),
             Remote::Queued => return Err(ReceiveError::Malformed("an epoch that was not sent")),
             _ => {}
         }

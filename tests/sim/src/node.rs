@@ -98,7 +98,7 @@ pub struct Life<'a> {
     pub receiver: Receiver,
     pub reading: [Reading; 2],
     /// The sender waits for the socket to take these pages: the word to the engine that ends it.
-    pub sending: Option<Sending>,
+    pub sending: Vec<Sending>,
     pub admin: VecDeque<Admin>,
     pub running: Option<Running>,
     pub timer_at: Option<u64>,
@@ -199,7 +199,7 @@ impl<'a> Life<'a> {
             disk_io: BTreeMap::new(),
             receiver: Receiver::Stopped,
             reading: Default::default(),
-            sending: None,
+            sending: Vec::new(),
             admin: VecDeque::new(),
             running: None,
             timer_at: None,

@@ -132,7 +132,7 @@ impl World<'_> {
         let Receiver::Up(link) = life.receiver else {
             return;
         };
-        if life.sending.is_some() {
+        if !life.sending.is_empty() {
             life.closing = true;
             return;
         }

@@ -9,6 +9,9 @@ use crate::link::DATA;
 use crate::node::Sending;
 use crate::world::{Ev, World};
 
+/// Payloads that may be on their way before the first word about them.
+const BATCH: usize = 8;
+
 impl World<'_> {
     pub(super) fn put(&mut self, node: usize, link: u32, socket: usize, bytes: Vec<u8>) {
         let latency = self.setup.net_latency + self.slowness;
@@ -36,7 +39,7 @@ impl World<'_> {
             let Some(life) = self.nodes[node].life.as_mut() else {
                 return;
             };
-            if life.sending.is_some() {
+            if life.sending.len() >= BATCH {
                 return;
             }
             let Some(pipes) = self.links.get(&link) else {
@@ -89,7 +92,9 @@ impl World<'_> {
                     Some(Sending::Reply(device, peer_request))
                 }
             };
-            life.sending = sending;
+            // One word for all that goes together: until it comes, the engine does not know that anything has left.
+            let word_is_due = !life.sending.is_empty();
+            life.sending.extend(sending);
             if broken {
                 self.word_of_sender(node, false);
                 self.link_lost(node, ConnectionState::BrokenPipe);
@@ -97,13 +102,13 @@ impl World<'_> {
             }
             life.engine.send_goes_on();
             self.put(node, link, DATA, bytes);
-            if sending.is_some() {
+            if sending.is_some() && !word_is_due {
                 if self.rng.chance(30) {
                     let boot = self.nodes[node].boot;
                     let at = self.now + self.rng.range(1, 1000);
                     self.push(at, Ev::Sent(node, boot));
                     self.settle(node);
-                    return;
+                    continue;
                 }
                 self.word_of_sender(node, true);
             }
@@ -118,14 +123,12 @@ impl World<'_> {
         let Some(life) = self.nodes[node].life.as_mut() else {
             return;
         };
-        match life.sending.take() {
-            Some(Sending::Request(device, id)) => {
-                life.engine.at(now).request_sent(device, id, success);
+        for sending in std::mem::take(&mut life.sending) {
+            let engine = life.engine.at(now);
+            match sending {
+                Sending::Request(device, id) => engine.request_sent(device, id, success),
+                Sending::Reply(device, id) => engine.reply_sent(device, id, success),
             }
-            Some(Sending::Reply(device, id)) => {
-                life.engine.at(now).reply_sent(device, id, success);
-            }
-            None => {}
         }
         self.settle(node);
     }

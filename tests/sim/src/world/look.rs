@@ -46,7 +46,7 @@ impl World<'_> {
                         && life.disk_io.is_empty()
                         && life.peer_pages.is_empty()
                         && life.running.is_none()
-                        && life.sending.is_none()
+                        && life.sending.is_empty()
                         && !life.scheduled.data
                         && !life.scheduled.meta
                         && !life.engine.has_effects()
@@ -68,7 +68,7 @@ impl World<'_> {
                 ("peer requests", life.peer_pages.len()),
                 ("command", usize::from(life.running.is_some())),
                 ("effects", usize::from(life.engine.has_effects())),
-                ("sending", usize::from(life.sending.is_some())),
+                ("sending", life.sending.len()),
                 ("data to send", usize::from(life.scheduled.data)),
                 ("answers to send", usize::from(life.scheduled.meta)),
             ] {
