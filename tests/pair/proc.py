@@ -28,6 +28,7 @@ class Device:
     protocol: str = "-"
     flags: str = "-"
     counters: dict = dataclasses.field(default_factory=dict)
+    write_ordering: str = "-"
     progress: str = ""
 
     @property
@@ -55,7 +56,7 @@ def parse(text):
             devices[device.minor] = device
         elif device is not None and COUNTERS.match(line):
             pairs = dict(word.split(":") for word in line.split())
-            pairs.pop("wo")
+            device.write_ordering = pairs.pop("wo")
             device.counters = {key: int(value) for key, value in pairs.items()}
         elif device is not None and (PROGRESS.match(line) or SPEED.match(line)):
             device.progress = (device.progress + " " + line.strip()).strip()
