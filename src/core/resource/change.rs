@@ -166,6 +166,7 @@ impl Resource<'_> {
         self.tell_peer(index, old, new);
         self.after_connection_changed(index, old, new);
         self.after_disk_changed(index, old, new);
+        self.resume_when_data_is_back(index, new);
     }
 
     fn update_metadata_flags(&mut self, index: DeviceIndex, old: &State, new: &State) {

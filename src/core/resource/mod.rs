@@ -42,6 +42,7 @@ mod handshake;
 mod link;
 mod lost_target;
 mod metadata;
+mod no_data;
 mod operation;
 mod peer_io;
 mod read;

@@ -21,15 +21,25 @@ const MOST_REFUSALS: u8 = 100;
 impl Resource<'_> {
     /// Lets a request that ended badly begin anew, where there is a use in that.
     pub(super) fn tries_again(&mut self, index: DeviceIndex, id: Id) -> bool {
+        let waits = self
+            .request(index, id)
+            .is_some_and(|request| self.waits_for_data(index, request));
+        let entry = Device::request_entry(id);
         let Some(device) = self.device_mut(index) else {
             return false;
         };
         let Some(request) = device.requests.get_mut(id) else {
             return false;
         };
-        if !request.read_may_be_repeated() {
+        if !waits && !request.read_may_be_repeated() {
             return false;
         }
+        if core::mem::replace(&mut request.registered, false) {
+            device.overlap.remove(entry);
+        }
+        let Some(request) = device.requests.get_mut(id) else {
+            return false;
+        };
         if request.remote != Remote::Lost {
             request.refusals = request.refusals.saturating_add(1);
         }

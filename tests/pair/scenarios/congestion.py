@@ -16,14 +16,19 @@ def slow(c, policy="pull-ahead"):
     c.link.delay(SLOW)
 
 
+def write(node, offset, data):
+    """In small pieces: a write finds congestion when it begins."""
+    node.run(f"dd of=/dev/drbd0 bs=64k iflag=fullblock oflag=direct,seek_bytes seek={offset} conv=notrunc status=none", input=data)
+
+
 def pull_ahead(c):
     """Writes until the first node is Ahead, and more then; answers all that was written at the beginning of the device."""
     data = os.urandom(4 << 20)
-    c.a.write(0, data[: 1 << 20])
+    write(c.a, 0, data)
     c.a.wait(connection="Ahead", disk="UpToDate")
-    # Nothing of this is mirrored, and all of it is done at once. Some of it is written twice.
-    c.a.write(1 << 20, data[1 << 20 :])
-    c.a.write(2 << 20, data[2 << 20 : 3 << 20])
+    # Nothing of this is mirrored, and all of it is done at once. Some of it was written before.
+    write(c.a, 1 << 20, data[1 << 20 :])
+    write(c.a, 4 << 20, os.urandom(1 << 20))
     return data
 
 
@@ -75,7 +80,7 @@ def primary_dies_ahead(c):
 def disconnect(c):
     """`disconnect`: the connection ends, and writes go on."""
     slow(c, "disconnect")
-    c.a.write(0, os.urandom(4 << 20))
+    write(c.a, 0, os.urandom(4 << 20))
     c.a.wait(connection="StandAlone", disk="UpToDate", role="Primary")
     c.link.delay(0)
     c.a.adm("connect r0")

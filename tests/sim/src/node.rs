@@ -143,7 +143,13 @@ pub struct Node<'a> {
 }
 
 impl<'a> Life<'a> {
-    pub fn new(arena: &'a Bump, volumes: usize, sizes: &Sizes, random: [u64; 4]) -> Self {
+    pub fn new(
+        arena: &'a Bump,
+        volumes: usize,
+        options: &ResourceOptions,
+        sizes: &Sizes,
+        random: [u64; 4],
+    ) -> Self {
         let requests = sizes.requests * volumes;
         let peer_requests = sizes.peer_requests * volumes;
         let queue = requests + peer_requests + 300;
@@ -177,7 +183,7 @@ impl<'a> Life<'a> {
             effects: arena.alloc_slice_fill_copy(queue, Effect::None),
             events: arena.alloc_slice_fill_copy(300, Event::None),
         };
-        let mut engine = Resource::new(ResourceOptions::default(), tables);
+        let mut engine = Resource::new(options.clone(), tables);
         engine.supply_random(random);
         for volume in 0..volumes {
             let tables = DeviceTables {

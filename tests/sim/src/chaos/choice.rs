@@ -2,7 +2,7 @@
 
 //! What kind of world a seed means: its machines, its cables, its configuration.
 
-use drbd_core::config::policy::{OnCongestion, OnIoError, Protocol, ReadBalancing};
+use drbd_core::config::policy::{OnCongestion, OnIoError, OnNoData, Protocol, ReadBalancing};
 
 use crate::rng::Rng;
 use crate::world::Setup;
@@ -47,6 +47,7 @@ pub fn setup(rng: &mut Rng) -> Setup {
     };
     setup.net.cong_fill = *rng.pick(&[0, 8, 200, 2000]);
     setup.net.cong_extents = *rng.pick(&[2, 67]);
+    setup.options.on_no_data = *rng.pick(&[OnNoData::IoError, OnNoData::SuspendIo]);
     setup.disk.disk_timeout = *rng.pick(&[0, 5, 30]);
     setup.disk.read_balancing = *rng.pick(ReadBalancing::ALL);
     setup.disk.on_io_error = *rng.pick(&[OnIoError::PassOn, OnIoError::Detach]);

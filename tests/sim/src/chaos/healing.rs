@@ -2,7 +2,8 @@
 
 //! The world heals: everything works, and an administrator repairs what needs one. Progress is demanded.
 
-use drbd_core::state::{ConnectionState, DiskState};
+use drbd_core::resource::device::DeviceIndex;
+use drbd_core::state::{Change, ConnectionState, DiskState};
 
 use super::PATIENCE;
 use crate::admin::Admin;
@@ -32,6 +33,7 @@ impl World<'_> {
         let mut stand_alone = [0; 2];
         let mut diskless = [0; 2];
         let mut stuck = 0;
+        let mut waits = 0;
         while self.now < end && self.failures.is_empty() {
             // Pings come and go: a moment without one is enough.
             let calm = |world: &Self| world.in_sync() && world.is_idle();
@@ -48,6 +50,12 @@ impl World<'_> {
                     .is_some_and(|life| life.admin.is_empty() && life.running.is_none())
             });
             if !idle {
+                waits += 1;
+                if waits > 30 {
+                    // A node without data that its administrator takes down.
+                    waits = 0;
+                    self.resume_io();
+                }
                 continue;
             }
             for node in 0..2 {
@@ -156,6 +164,23 @@ impl World<'_> {
         }
         self.boot(victim);
         self.up(victim);
+    }
+
+    /// `drbdadm resume-io`: what waits for data fails.
+    fn resume_io(&mut self) {
+        let now = self.now / 1000;
+        for node in 0..2 {
+            for volume in 0..self.setup.volumes {
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    let change = Change::none().suspended_no_data(false);
+                    let _ = life
+                        .engine
+                        .at(now)
+                        .request_change(DeviceIndex(volume as u8), change);
+                }
+            }
+            self.settle(node);
+        }
     }
 
     /// A resync of which nothing arrived, and one the other way: each node finds the other's data to be newer.

@@ -204,7 +204,13 @@ impl<'a> World<'a> {
     pub fn boot(&mut self, node: usize) {
         let words = self.rng.words();
         let volumes = self.setup.volumes;
-        let life = Life::new(self.arena, volumes, &self.nodes[node].sizes, words);
+        let life = Life::new(
+            self.arena,
+            volumes,
+            &self.setup.options,
+            &self.nodes[node].sizes,
+            words,
+        );
         self.nodes[node].boot += 1;
         self.nodes[node].life = Some(life);
         self.tell(node, || "boots".into());

@@ -4,6 +4,7 @@
 
 use drbd_core::config::disk::DiskConf;
 use drbd_core::config::net::NetConf;
+use drbd_core::config::resource::ResourceOptions;
 
 use crate::node::Sizes;
 
@@ -16,6 +17,7 @@ pub struct Setup {
     pub volatile: bool,
     pub net: NetConf,
     pub disk: DiskConf,
+    pub options: ResourceOptions,
     pub sizes: Sizes,
     pub disk_latency: u64,
     pub net_latency: u64,
@@ -31,6 +33,7 @@ impl Default for Setup {
             volatile: true,
             net: NetConf::default(),
             disk: DiskConf::default(),
+            options: ResourceOptions::default(),
             sizes: Sizes::default(),
             disk_latency: 200,
             net_latency: 200,

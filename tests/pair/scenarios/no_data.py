@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A Primary whose last data goes out of reach."""
+
+import os
+
+from ..config import Resource
+from ..scenario import expect, expect_that, scenario
+
+
+@scenario()
+def resumes_by_itself(c):
+    """With `on-no-data-accessible suspend-io` writes wait for the peer to come back, without a word of an administrator."""
+    c.ready(Resource(options={"on-no-data-accessible": "suspend-io"}))
+    c.a.adm("primary r0")
+    c.a.adm("detach r0")
+    c.a.wait(disk="Diskless", peer_disk="UpToDate")
+    load = c.a.spawn("fio --name=load --filename=/dev/drbd0 --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --iodepth=8 --size=8m --verify=crc32c --do_verify=0 --time_based --runtime=20")
+    c.a.run("sleep 2")
+    c.link.cut()
+    c.a.wait(connection={"WFConnection", "Unconnected", "NetworkFailure"}, disk="Diskless", peer_disk="DUnknown")
+    expect_that(c.a.device().flags[0] == "s", f"suspended for lack of data: {c.a.device()}")
+    data = os.urandom(65536)
+    c.a.guest.put(data, "/tmp/data")
+    late = c.a.spawn("dd if=/tmp/data of=/dev/drbd0 bs=64k seek=256 oflag=direct conv=notrunc status=none")
+    c.a.run("sleep 2")
+    expect_that(not late.ended, "the write waits")
+    c.link.heal()
+    expect(late.wait(120).code, 0, "exit code of the write")
+    expect(load.wait(180).code, 0, "exit code of the load")
+    expect_that(c.a.device().flags[0] == "r", f"not suspended any more: {c.a.device()}")
+    expect_that(c.a.read(16 << 20, 65536) == data, "what was written")
+    c.a.adm("attach r0")
+    c.expect_equal()
