@@ -33,9 +33,10 @@ class Recorder:
         # Of what comes again and again, some is enough.
         seen, kept = {}, []
         for line in lines:
-            kind = tuple(line.split()[:2] + line.split()[3:6])
+            sender, socket, _, name, volume = line.split()[:5]
+            kind = (sender, socket, name, volume)
             seen[kind] = seen.get(kind, 0) + 1
-            if seen[kind] <= 12:
+            if seen[kind] <= 16 or name in ("CBitmap", "ReportBitMap"):
                 kept.append(line)
         text = HEAD + f"# {why}\n" + "".join(line + "\n" for line in kept)
         (self.folder / f"{name}.packets").write_text(text)
