@@ -13,7 +13,7 @@ use crate::admin::Admin;
 use crate::check::Crash;
 use crate::node::Application;
 use crate::rng::Rng;
-use crate::world::{Ev, World};
+use crate::world::{Ev, Moment, World};
 
 /// Sets the chance of applications apart from that of troubles.
 const THOUGHTS: u64 = 0x7468_6f75_6768_7473;
@@ -131,6 +131,10 @@ impl World<'_> {
                 (Operation::Flush, _) => "flushes",
                 _ => "discards",
             });
+        if record.io.is_write() || record.io.preflush {
+            self.moment_of(0, Moment::Told);
+            self.moment_of(1, Moment::Told);
+        }
         self.manager_ended(node, &record.io);
         self.check(|checker, world| checker.ends(world, number, &record));
     }

@@ -17,6 +17,7 @@ impl World<'_> {
         self.tell(2, || "the world heals".into());
         self.set_network(true);
         self.slowness = 0;
+        self.doom = None;
         for node in 0..2 {
             self.nodes[node].faults = 0;
             self.nodes[node].read_faults = 0;

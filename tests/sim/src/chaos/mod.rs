@@ -73,7 +73,7 @@ impl<'a> World<'a> {
             depth: *rng.pick(&[1, 4, 20]),
             think: pause / requests,
             pause,
-            spots: *rng.pick(&[1, 3, 9]),
+            spots: *rng.pick(&[1, 3, 9, 300]),
             local_disk_always: rng.chance(70),
             current: [true; 2],
             promises: orderly,

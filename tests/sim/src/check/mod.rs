@@ -7,8 +7,10 @@
 
 mod acknowledged;
 mod durable;
+mod durable_there;
 mod equal;
 mod identity;
+mod order;
 mod promotion;
 mod read_errors;
 mod reads;
@@ -78,8 +80,10 @@ pub fn all() -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(acknowledged::Acknowledged),
         Box::new(durable::Durable::default()),
+        Box::new(durable_there::DurableThere::default()),
         Box::new(equal::Equal),
         Box::new(identity::Identity),
+        Box::new(order::Order::default()),
         Box::new(promotion::Promotion),
         Box::new(read_errors::ReadErrors),
         Box::new(reads::Reads::default()),

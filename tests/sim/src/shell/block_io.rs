@@ -10,7 +10,7 @@ use drbd_core::resource::effect::Effect;
 use drbd_core::resource::request::Operation;
 
 use crate::node::DiskIo;
-use crate::world::{Ev, World};
+use crate::world::{Ev, Moment, World};
 
 impl World<'_> {
     pub fn drain_effects(&mut self, node: usize) {
@@ -153,6 +153,7 @@ impl World<'_> {
             DiskIo::ActivityLog(device, ..) => engine.activity_log_written(device, good),
             DiskIo::Page(device, page, ..) => engine.bitmap_page_written(device, page, good),
         }
+        self.moment_of(node, Moment::DiskDone);
         self.settle(node);
         self.try_link_closed(node);
     }

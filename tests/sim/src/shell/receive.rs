@@ -10,7 +10,7 @@ use crate::link::{DATA, SECTOR_BYTES};
 use crate::node::{Reading, Receiver};
 use crate::secrets::sign;
 use crate::shell::{key, simulated};
-use crate::world::World;
+use crate::world::{Moment, World};
 
 enum Step {
     /// Go on.
@@ -155,7 +155,10 @@ impl World<'_> {
             return Step::Enough;
         };
         match life.engine.at(now).receive_meta(head, fixed) {
-            Ok(()) => Step::More,
+            Ok(()) => {
+                self.moment_of(1 - node, Moment::Answered);
+                Step::More
+            }
             Err(error) => self.refused(node, error),
         }
     }

@@ -27,6 +27,7 @@ use crate::rng::Rng;
 use crate::script::Script;
 
 pub use setup::Setup;
+pub use trouble::{Doom, Moment};
 
 /// Something that happens at a time. Where a boot is named, it happens only if the node did not reboot since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +48,7 @@ pub enum Ev {
     Stall(usize, u32),
     Reset(u32, usize),
     Chaos,
+    Crash(usize, u32),
     Application(usize, u32),
 }
 
@@ -71,6 +73,8 @@ pub struct World<'a> {
     /// Those who look on; see `check`.
     checkers: Vec<Box<dyn Checker>>,
     pub plan: Option<Plan>,
+    /// A node that crashes at a moment of a certain kind.
+    pub doom: Option<Doom>,
     /// What is left out of the plan.
     pub script: Script,
     pub coverage: Coverage,
@@ -131,6 +135,7 @@ impl<'a> World<'a> {
             history: History::default(),
             checkers: crate::check::all(),
             plan: None,
+            doom: None,
             script: Script::default(),
             setup,
             slowness: 0,
@@ -319,6 +324,7 @@ impl<'a> World<'a> {
                 }
                 self.poke(node);
             }
+            Ev::Crash(node, boot) if self.lives(node, boot) => self.crash(node),
             Ev::Application(node, boot) if self.lives(node, boot) => self.application(node),
             Ev::Chaos => self.chaos(),
             _ => {}

@@ -5,7 +5,43 @@
 use crate::node::Receiver;
 use crate::world::{Ev, World};
 
+/// What a crash waits for: the worst moments are those at which somebody was just told something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// An application of either node was told that its write or flush is done.
+    Told,
+    /// The other node took a packet from the meta socket.
+    Answered,
+    /// The own disk did something.
+    DiskDone,
+}
+
+/// A crash that waits for its moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Doom {
+    pub victim: usize,
+    pub moment: Moment,
+    /// How many of them still pass.
+    pub left: u64,
+}
+
 impl World<'_> {
+    /// Such a moment came, for this node: perhaps somebody waited for it.
+    pub fn moment_of(&mut self, victim: usize, moment: Moment) {
+        let Some(doom) = self.doom.as_mut() else {
+            return;
+        };
+        if (doom.victim, doom.moment) != (victim, moment) {
+            return;
+        }
+        doom.left = doom.left.saturating_sub(1);
+        if doom.left == 0 {
+            self.doom = None;
+            let boot = self.nodes[victim].boot;
+            self.push(self.now, Ev::Crash(victim, boot));
+        }
+    }
+
     /// The machine stops dead.
     pub fn crash(&mut self, node: usize) {
         if self.nodes[node].life.is_none() {

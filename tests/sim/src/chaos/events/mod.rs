@@ -33,6 +33,7 @@ events! {
     change_secret,
     cluster_manager,
     crash,
+    crash_at_a_bad_moment,
     cut,
     detach,
     disconnect,
