@@ -4,6 +4,7 @@
 #include <linux/blkdev.h>
 #include <linux/highmem.h>
 #include <linux/mempool.h>
+#include <linux/part_stat.h>
 
 void drbd_shim_bio_inc_remaining(struct bio *bio);
 void drbd_shim_bio_inc_remaining(struct bio *bio)
@@ -28,6 +29,13 @@ void drbd_shim_bdev_name(struct block_device *bdev, char *name, size_t size);
 void drbd_shim_bdev_name(struct block_device *bdev, char *name, size_t size)
 {
 	snprintf(name, size, "%pg", bdev);
+}
+
+/* What iostat counts, for the whole disk on which the device lies. */
+u64 drbd_shim_bdev_sectors_done(struct block_device *bdev);
+u64 drbd_shim_bdev_sectors_done(struct block_device *bdev)
+{
+	return part_stat_read_accum(bdev->bd_disk->part0, sectors);
 }
 
 bool drbd_shim_bdev_read_only(struct block_device *bdev);

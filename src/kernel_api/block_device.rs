@@ -177,6 +177,13 @@ impl BackingDevice {
         unsafe { addr_of!((*self.as_ptr()).bd_nr_sectors).read_volatile() }
     }
 
+    /// Sectors that were read, written and discarded on the whole disk on which it lies, by everybody, since the disk
+    /// exists.
+    pub(crate) fn sectors_done(&self) -> u64 {
+        // SAFETY: The device is open, so its disk is there.
+        unsafe { shims::drbd_shim_bdev_sectors_done(self.as_ptr()) }
+    }
+
     /// Major and minor number.
     pub(crate) fn number(&self) -> (u32, u32) {
         // SAFETY: The device is open; the number does not change.

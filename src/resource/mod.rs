@@ -408,8 +408,26 @@ impl Resource {
     }
 
     fn timer_expired(self: &Arc<Self>) {
+        self.tell_disk_activity();
         self.engine(|engine| engine.timer());
         self.arm_timer();
+    }
+
+    /// Tells the engine what the disks did that a resync shares with others.
+    fn tell_disk_activity(self: &Arc<Self>) {
+        self.peek(|guarded| {
+            for number in (0..).take(MAX_VOLUMES) {
+                let index = DeviceIndex(number);
+                if !guarded.engine.wants_disk_activity(index) {
+                    continue;
+                }
+                // Under the lock, so that no reference to the disk outlives a detach.
+                if let Some(backing) = guarded.backing(index) {
+                    let done = backing.data.sectors_done();
+                    guarded.engine.disk_activity(index, done);
+                }
+            }
+        });
     }
 
     /// Waits for an operation that the peer has to agree to. Sleeps.

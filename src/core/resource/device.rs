@@ -4,6 +4,7 @@
 
 use super::ahead::Ahead;
 use super::metadata::{FlushPhase, TransactionPhase};
+use super::pace::{Courtesy, Pace};
 use super::peer_request::PeerRequest;
 use super::request::{Remote, Request};
 use crate::activity_log::ActivityLog;
@@ -82,12 +83,10 @@ pub struct Resync {
     pub cursor: u64,
     /// Target: sectors asked for whose data has not been written.
     pub in_flight: u64,
-    /// Target: sectors that the configured rate allows to ask for at once.
-    pub budget: u64,
+    /// Target: how much may be asked for.
+    pub(super) pace: Pace,
     /// Target: all is written; the peer has all acknowledgements when it has answered this many pings.
     pub finish_after_ping: Option<u64>,
-    /// Target: when `budget` was filled up last.
-    pub refilled_at: u64,
     /// Recent points of the way: when, and how many blocks were left.
     pub marks: [(u64, u64); 8],
     /// The newest of `marks`.
@@ -223,6 +222,7 @@ pub struct Device<'m> {
     pub(super) overlap: OverlapIndex<'m>,
     pub(super) peer: Peer,
     pub(super) resync: Resync,
+    pub(super) courtesy: Courtesy,
     pub(super) exchange: BitmapExchange,
     pub(super) counters: Counters,
     /// Requests to which the peer owes an answer (`ap_pending_cnt`).
@@ -276,6 +276,7 @@ impl<'m> Device<'m> {
             overlap: OverlapIndex::new(tables.overlap),
             peer: Peer::default(),
             resync: Resync::default(),
+            courtesy: Courtesy::default(),
             exchange: BitmapExchange::default(),
             counters: Counters::default(),
             pending: 0,

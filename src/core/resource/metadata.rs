@@ -533,6 +533,7 @@ impl Resource<'_> {
         };
         disk.bitmap.mark_clean(page);
         disk.metadata.pages_in_flight = disk.metadata.pages_in_flight.saturating_add(1);
+        self.count_bitmap_write(index);
         self.disk_io_begins(index);
         self.effect(Effect::WriteBitmapPage {
             device: index,

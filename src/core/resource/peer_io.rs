@@ -160,7 +160,11 @@ impl<'m> Resource<'m> {
             flags: DataFlags::NONE,
             epoch: 0,
             order: u64::MAX,
-            stage: Stage::Waiting,
+            stage: if purpose == Purpose::ResyncRead {
+                Stage::Paced
+            } else {
+                Stage::Waiting
+            },
             orphaned: false,
             registered: false,
             needs_extents: false,
@@ -173,6 +177,8 @@ impl<'m> Resource<'m> {
         self.peer_requests = self.peer_requests.saturating_add(1);
         if purpose == Purpose::ResyncRead {
             self.target_has_begun(index);
+            self.start_or_park(index, id);
+            return Ok(Received::Done);
         }
         self.enqueue_peer_request(index, id);
         Ok(Received::Done)
@@ -214,6 +220,11 @@ impl<'m> Resource<'m> {
 
     /// Gives a peer request its place in the order, and starts it or lets it wait.
     fn enqueue_peer_request(&mut self, index: DeviceIndex, id: Id) {
+        self.place_in_order(index, id);
+        self.start_or_park(index, id);
+    }
+
+    fn place_in_order(&mut self, index: DeviceIndex, id: Id) {
         let Some(device) = self.device_mut(index) else {
             return;
         };
@@ -236,6 +247,9 @@ impl<'m> Resource<'m> {
                 peer_request.registered = registered;
             }
         }
+    }
+
+    fn start_or_park(&mut self, index: DeviceIndex, id: Id) {
         if !self.try_start_peer(index, id) {
             self.park_peer_request(index, id);
         }
@@ -283,6 +297,21 @@ impl<'m> Resource<'m> {
             self.end_peer_request(index, id, false);
             return true;
         }
+        if peer_request.stage == Stage::Paced {
+            if !self.may_read_for_resync(index, &peer_request) {
+                return false;
+            }
+            self.place_in_order(index, id);
+            if let Some(peer_request) = self.peer_request_mut(index, id) {
+                peer_request.stage = Stage::Waiting;
+            }
+        }
+        let Some(device) = self.device_mut(index) else {
+            return true;
+        };
+        let Some(peer_request) = device.peer_requests.get(id).copied() else {
+            return true;
+        };
         if peer_request.purpose == Purpose::Write
             && device.keeps_epochs_apart()
             && oldest_epoch.is_some_and(|oldest| peer_request.epoch > oldest)
@@ -300,6 +329,7 @@ impl<'m> Resource<'m> {
         if let Some(peer_request) = self.peer_request_mut(index, id) {
             peer_request.stage = Stage::Submitted;
         }
+        self.count_resync_io(index, &peer_request);
         self.disk_io_begins(index);
         self.effect(Effect::SubmitPeerRequest {
             device: index,

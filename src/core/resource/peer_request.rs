@@ -23,6 +23,8 @@ pub enum Purpose {
 pub enum Stage {
     /// The source was asked; its answer has not come.
     Requested,
+    /// A read for a resync that keeps out of the way of others; it has no place in the order of the disk yet.
+    Paced,
     /// The payload is being read from the socket.
     Receiving,
     /// Something else has to end first: an overlapping range, an earlier epoch, the activity log.

@@ -9,6 +9,7 @@ use super::connection::DataItem;
 use super::device::{AfterBitmap, BitmapTask, Device, DeviceIndex, Resync};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
+use super::pace::{Courtesy, Pace};
 use super::peer_request::{PeerRequest, Purpose, Stage};
 use super::receive::{ReceiveError, Received};
 use super::request::Operation;
@@ -23,9 +24,7 @@ use crate::wire::{BlockAck, BlockRequest, Command, Data, DataFlags, Packet};
 
 /// The longest resync request, in blocks: 512 KiB.
 const BLOCKS_PER_REQUEST: u64 = 128;
-/// How much of the configured rate may be spent at once, in milliseconds.
-const BURST_MS: u64 = 100;
-/// Requests that are made in one go before application I/O gets its turn.
+/// How far apart the points are from which the speed is counted, in milliseconds.
 const MARK_INTERVAL_MS: u64 = 3000;
 
 impl Resource<'_> {
@@ -157,11 +156,12 @@ impl Resource<'_> {
         device.resync = Resync {
             total: blocks,
             started_at: now,
-            refilled_at: now,
+            pace: Pace::new(now),
             marks: [(now, blocks); 8],
             told_at: now,
             ..Resync::default()
         };
+        device.courtesy = Courtesy::default();
         if new.is_resync_paused() {
             device.resync.paused_at = Some(now);
         }
@@ -225,23 +225,14 @@ impl Resource<'_> {
 
     fn resync_request_of(&mut self, index: DeviceIndex, buffer: &mut [u8]) -> Option<Outgoing> {
         let agreed = self.connection.agreed_protocol;
-        let window = self
-            .connection
-            .conf
-            .as_ref()
-            .map_or(2048, |conf| u64::from(conf.max_buffers))
-            .saturating_mul(SECTORS_PER_BLOCK)
-            / 2;
+        let goal = self.resync_goal(self.device(index)?.disk.as_ref()?);
         let now = self.now;
         let device = self.device_mut(index)?;
         let volume = device.volume;
         // What this node calls its data must be on the disk before the data changes.
         let metadata = &device.disk.as_ref()?.metadata;
         // So must which blocks differ: what is written and not flushed is forgotten in a crash, and asked for again.
-        if metadata.superblock_pending()
-            || metadata.task.is_some()
-            || device.resync.in_flight >= window
-        {
+        if metadata.superblock_pending() || metadata.task.is_some() {
             return None;
         }
         if device.peer_requests.len() >= device.peer_requests.capacity() / 2 {
@@ -251,17 +242,20 @@ impl Resource<'_> {
             0 => u32::MAX,
             size => size,
         });
-        let (sector, sectors) = device.next_blocks(u64::from(limit / crate::num::BLOCK_SIZE))?;
-        if !device.spend(sectors, now) {
+        let allowed = device.resync_allowance(now, &goal);
+        if allowed == 0 {
             self.wishes.timer = true;
             return None;
         }
+        let most = u64::from(limit / crate::num::BLOCK_SIZE).min(allowed / SECTORS_PER_BLOCK);
+        let (sector, sectors) = device.next_blocks(most)?;
         let size = u32::try_from(sectors.checked_mul(512)?).ok()?;
         device.remember_resync_request(sector, size)?;
         self.peer_requests = self.peer_requests.saturating_add(1);
         let device = self.device_mut(index)?;
         device.resync.cursor = sector.saturating_add(sectors).div_ceil(SECTORS_PER_BLOCK);
         device.resync.in_flight = device.resync.in_flight.saturating_add(sectors);
+        device.resync.pace.asked(sectors);
         let request = BlockRequest {
             sector,
             block_id: ID_SYNCER,
@@ -315,6 +309,7 @@ impl Resource<'_> {
             .resync
             .in_flight
             .saturating_sub(peer_request.sectors());
+        device.resync.pace.delivered(peer_request.sectors());
         let mut cleared = 0;
         if success {
             cleared = device.set_in_sync(peer_request.sector, peer_request.size);
@@ -353,6 +348,7 @@ impl Resource<'_> {
             .resync
             .in_flight
             .saturating_sub(u64::from(ack.size >> 9));
+        device.resync.pace.delivered(u64::from(ack.size >> 9));
         if failed {
             device.count_failed_blocks(ack.sector, ack.size);
         }
@@ -605,34 +601,6 @@ impl Device<'_> {
         }
         self.resync.cursor = from;
         None
-    }
-
-    /// Whether the rate allows `sectors` now; then they are spent.
-    fn spend(&mut self, sectors: u64, now: u64) -> bool {
-        let Some(conf) = self.disk.as_ref().map(|disk| &disk.conf) else {
-            return false;
-        };
-        let kib_per_second = if conf.c_plan_ahead == 0 {
-            conf.resync_rate
-        } else {
-            conf.c_max_rate.max(conf.resync_rate)
-        };
-        // Two sectors in a KiB: sectors for a thousand milliseconds.
-        let per_second = u64::from(kib_per_second).saturating_mul(2);
-        let most = (per_second.saturating_mul(BURST_MS) / 1000).max(sectors);
-        let elapsed = now.saturating_sub(self.resync.refilled_at);
-        let earned = per_second.saturating_mul(elapsed) / 1000;
-        if earned > 0 {
-            self.resync.refilled_at = now;
-            self.resync.budget = self.resync.budget.saturating_add(earned).min(most);
-        }
-        match self.resync.budget.checked_sub(sectors) {
-            Some(left) => {
-                self.resync.budget = left;
-                true
-            }
-            None => false,
-        }
     }
 
     fn remember_resync_request(&mut self, sector: u64, size: u32) -> Option<Id> {

@@ -141,7 +141,7 @@ impl<'m> Resource<'m> {
                 .saturating_sub(resync.paused),
             mark: resync.marks.get(oldest).copied().unwrap_or((self.now, 0)),
             now: self.now,
-            want: u64::from(disk.conf.c_max_rate),
+            want: resync.pace.wanted(&self.resync_goal(disk)),
         })
     }
 

@@ -13,6 +13,8 @@ use crate::state::ConnectionState;
 
 /// How often a resync that waits for its rate looks again, in milliseconds.
 const RATE_INTERVAL: u64 = 10;
+/// How often a source looks whether others use its disk, in milliseconds.
+const COURTESY_INTERVAL: u64 = 100;
 /// How often the age of the oldest request is looked at, in milliseconds.
 const REQUEST_INTERVAL: u64 = 1000;
 
@@ -60,11 +62,13 @@ impl Resource<'_> {
         if self.looks_at_congestion() {
             deadline = deadline.min(self.now.saturating_add(LOOK_INTERVAL));
         }
-        let waits_for_rate = self
-            .present()
-            .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget);
-        if waits_for_rate {
-            deadline = deadline.min(self.now.saturating_add(RATE_INTERVAL));
+        for (_, device) in self.present() {
+            let interval = match device.state.connection {
+                ConnectionState::SyncTarget => RATE_INTERVAL,
+                ConnectionState::SyncSource => COURTESY_INTERVAL,
+                _ => continue,
+            };
+            deadline = deadline.min(self.now.saturating_add(interval));
         }
         Some(deadline)
     }
@@ -97,6 +101,7 @@ impl Resource<'_> {
         self.check_ping(silence);
         self.check_requests();
         self.check_congestion();
+        self.retry_paced_reads();
         if self
             .present()
             .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget)

@@ -16,6 +16,8 @@ pub struct Disk {
     /// Written and not flushed, in the order in which it was done: when, sector, value.
     cache: Vec<(u64, u32, u64)>,
     clock: u64,
+    /// Sectors read and written since the disk exists.
+    pub done: u64,
     /// The metadata area, as bytes from `meta_first`.
     pub meta: Vec<u8>,
     /// The sector on the metadata device where `meta` begins.
@@ -34,6 +36,7 @@ impl Disk {
             current: vec![0; device_sectors as usize],
             cache: Vec::new(),
             clock: 0,
+            done: 0,
             meta: Vec::new(),
             meta_first: 0,
             internal,

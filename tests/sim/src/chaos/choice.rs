@@ -53,3 +53,11 @@ pub fn setup(rng: &mut Rng) -> Setup {
     setup.disk.on_io_error = *rng.pick(&[OnIoError::PassOn, OnIoError::Detach]);
     setup
 }
+
+/// How fast it resyncs, from a number of its own.
+pub fn pace_of_resync(rng: &mut Rng, setup: &mut Setup) {
+    setup.disk.c_min_rate = *rng.pick(&[0, 250, 250, 4000]);
+    setup.disk.c_fill_target = *rng.pick(&[0, 8, 100, 100, 2000]);
+    setup.disk.c_delay_target = *rng.pick(&[1, 10]);
+    setup.disk.c_max_rate = *rng.pick(&[2000, 102_400, 102_400]);
+}

@@ -56,6 +56,7 @@ impl<'a> World<'a> {
     pub fn chaotic(arena: &'a bumpalo::Bump, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let mut setup = choice::setup(&mut rng);
+        choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
         let orderly = rng.chance(60);
         if orderly {
             // A Primary without peer that goes on with an Inconsistent disk gives up what nobody else has.

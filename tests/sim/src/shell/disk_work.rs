@@ -68,6 +68,7 @@ impl World<'_> {
                 };
                 let io = application.io;
                 let sectors = io.sectors();
+                disk.done += sectors;
                 match io.operation {
                     Operation::Read => application.values = disk.read(io.sector, sectors),
                     Operation::Flush => disk.flush(disk.now()),
@@ -95,6 +96,7 @@ impl World<'_> {
                     ..
                 } = request;
                 let sectors = request.sectors();
+                disk.done += sectors;
                 match operation {
                     Operation::Read => {
                         life.peer_pages.insert(key, disk.read(sector, sectors));
@@ -122,6 +124,7 @@ impl World<'_> {
                 let disk = &mut place.disks[usize::from(device.0)];
                 if disk.internal {
                     disk.flush(*moment);
+                    disk.done += bytes.len() as u64 / 512;
                 }
                 disk.write_meta(*sector, bytes);
             }

@@ -17,6 +17,7 @@ use drbd_core::resource::device::DeviceIndex;
 use drbd_core::slab::Id;
 
 use crate::link::{DATA, META, SECTOR_BYTES};
+use crate::node::Node;
 use crate::world::{Ev, World};
 
 impl World<'_> {
@@ -153,14 +154,22 @@ impl World<'_> {
 
     pub fn timer(&mut self, node: usize) {
         let now = self.now;
-        let Some(life) = self.nodes[node].life.as_mut() else {
+        let Node { life, disks, .. } = &mut self.nodes[node];
+        let Some(life) = life.as_mut() else {
             return;
         };
         if life.timer_at != Some(now) {
             return;
         }
         life.timer_at = None;
-        life.engine.at(now / 1000).timer();
+        life.engine.at(now / 1000);
+        for (volume, disk) in disks.iter().enumerate() {
+            let index = DeviceIndex(volume as u8);
+            if life.engine.wants_disk_activity(index) {
+                life.engine.disk_activity(index, disk.done);
+            }
+        }
+        life.engine.timer();
         self.settle(node);
     }
 }
