@@ -39,8 +39,10 @@ use super::{
     },
     registry::{
         self,
-        Entry, //
+        Entry,
+        CONFIGURATION, //
     },
+    resync_order,
     role_commands::{
         refuse,
         request, //
@@ -82,13 +84,20 @@ pub(super) fn attach(target: &Target, conf: DiskConf) -> Outcome {
             return Err(ReturnCode::DiskConfigured.into());
         }
         entry.look(|engine| check::attach(&conf, engine.connection().conf()))?;
+        let _configuration = lock_if_dependent(conf.resync_after);
         check_resync_after(device.minor, conf.resync_after)?;
         check_disk_options(&conf)?;
         warn_of_idle_options(device, &conf);
         device.attach(conf)?;
+        resync_order::update();
         entry.resource.settle();
         DONE
     })
+}
+
+/// Two administrators who make two resources wait for each other come one after the other.
+fn lock_if_dependent(after: i32) -> Option<impl Sized> {
+    (after != -1).then(|| CONFIGURATION.lock())
 }
 
 /// Whether a device may wait for the resync of another one.
@@ -136,6 +145,7 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
             })
             .ok_or(ReturnCode::NoDisk)?;
         let mut new = change.apply_to(&old)?;
+        let _configuration = lock_if_dependent(new.resync_after);
         check_resync_after(device.minor, new.resync_after)?;
         check_disk_options(&new)?;
         new.al_extents = new.al_extents.min(check::al_extents_max(blocks));
@@ -153,6 +163,7 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
         device
             .resource
             .engine(|engine| engine.set_disk_options(index, new));
+        resync_order::update();
         DONE
     })
 }

@@ -31,6 +31,7 @@ mod refused;
 mod registry;
 mod resource_commands;
 mod resync_commands;
+pub(crate) mod resync_order;
 mod role_commands;
 mod status;
 mod told;

@@ -95,9 +95,6 @@ pub(super) fn check_disk_options(conf: &DiskConf) -> Result<(), Refused> {
             "fencing other than dont-care",
         ));
     }
-    if conf.resync_after != -1 {
-        return Err(not_supported(ReturnCode::ResyncAfter, "resync-after"));
-    }
     Ok(())
 }
 

@@ -107,9 +107,11 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
         } => {
             report_helper(resource, index, helper);
         }
-        Event::Log { .. } | Event::StateChanged { .. } | Event::Progress { .. } => {
+        Event::StateChanged { old, new, .. } => {
             admin::event::handle(resource, event);
+            admin::resync_order::state_changed(&old, &new);
         }
+        Event::Log { .. } | Event::Progress { .. } => admin::event::handle(resource, event),
     }
 }
 

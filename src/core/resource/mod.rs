@@ -23,6 +23,7 @@
 //! drained it.
 
 pub mod connection;
+pub mod dependency;
 pub mod device;
 pub mod effect;
 pub mod log;

@@ -69,7 +69,10 @@ impl World<'_> {
             }
         };
         let extents = self.nodes[node].sizes.extents;
-        let conf = self.nodes[node].disk_conf.clone();
+        let mut conf = self.nodes[node].disk_conf.clone();
+        if volume > 0 && self.setup.one_after_the_other {
+            conf.resync_after = i32::from(volume) - 1;
+        }
         let disk = &self.nodes[node].disks[usize::from(volume)];
         let (words, dirty) = storage_needed(bits_for_sectors(found.max_capacity));
         let words = arena.alloc_slice_fill_copy(words, 0);

@@ -2,6 +2,7 @@
 
 //! What the engine tells its worker, in order.
 
+use drbd_core::resource::dependency::concerns_others;
 use drbd_core::resource::effect::{Event, Helper};
 
 use crate::node::Receiver;
@@ -22,6 +23,7 @@ impl World<'_> {
             };
             self.do_event(node, event);
         }
+        self.check_resync_order(node);
         self.settle(node);
         self.try_link_closed(node);
     }
@@ -37,6 +39,9 @@ impl World<'_> {
             Event::StateChanged { device, old, new } => {
                 self.coverage.state(&old, &new);
                 self.history_state(node, device.0, &old, &new);
+                if concerns_others(&old, &new) {
+                    self.update_resync_order(node);
+                }
                 self.tell(node, || {
                     format!(
                         "volume {}: {}/{} {} {}/{}{}",

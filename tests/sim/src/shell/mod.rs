@@ -9,6 +9,7 @@ mod disk_work;
 mod events;
 mod power;
 mod receive;
+mod resync_order;
 mod send;
 mod send_meta;
 mod submit;

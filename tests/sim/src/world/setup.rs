@@ -22,6 +22,8 @@ pub struct Setup {
     pub disk_latency: u64,
     pub net_latency: u64,
     pub socket_room: usize,
+    /// A volume resyncs after the one before it (`resync-after`).
+    pub one_after_the_other: bool,
 }
 
 impl Default for Setup {
@@ -38,6 +40,7 @@ impl Default for Setup {
             disk_latency: 200,
             net_latency: 200,
             socket_room: 64 * 1024,
+            one_after_the_other: false,
         }
     }
 }
