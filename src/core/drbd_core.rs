@@ -35,6 +35,7 @@ pub mod activity_log;
 pub mod bitmap;
 pub mod bytes;
 pub mod config;
+pub mod discard;
 pub mod meta;
 pub mod netlink;
 pub mod num;

@@ -2,22 +2,20 @@
 
 //! The devices below: one with the data, and perhaps another with the metadata.
 
-use super::io::{
-    LocalIo,
-    LocalIoContext, //
-};
 use crate::kernel_api::{
     bio::OpFlags,
-    bio_set::{
-        BioSet,
-        RangeOperation, //
-    },
     block_device::BackingDevice, //
 };
-use drbd_core::wire::QueueLimits as PeerLimits;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use drbd_core::{
+    discard::divide,
+    wire::QueueLimits as PeerLimits, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// An opened backing disk.
@@ -61,30 +59,40 @@ impl Backing {
         }
     }
 
-    /// Starts a range operation. A discard on a device that has none is one that left everything as it was, which is
-    /// what a discard may do.
-    pub(crate) fn submit_range(
-        &self,
-        copies: &BioSet<LocalIo>,
-        operation: RangeOperation,
-        sector: u64,
-        sectors: u32,
-        context: LocalIoContext,
-    ) {
-        let operation = match operation {
-            // What the peer reads as zeroes after a discard must do so here as well.
-            RangeOperation::Discard if self.data.limits().max_discard_sectors == 0 => {
-                RangeOperation::WriteZeroes
-            }
-            operation => operation,
+    /// Makes a range read as zeros, and waits: by giving it back, as far as the device does that in whole units, or by
+    /// writing. Sleeps.
+    pub(crate) fn clear(&self, how: Clear, sector: u64, sectors: u64) -> Result {
+        let units = match how {
+            Clear::Discard => self.data.discard_units(),
+            Clear::Zero { .. } => None,
         };
-        copies.submit_range(
-            &self.data,
-            operation,
-            OpFlags::NONE,
-            sector,
-            sectors,
-            context,
-        );
+        let keep_space = matches!(how, Clear::Zero { keep_space: true });
+        let Some(units) = units else {
+            return self.data.zero_out(sector, sectors, keep_space);
+        };
+        let parts = divide(sector, sectors, units);
+        if parts.head > 0 {
+            self.data.zero_out(sector, parts.head, keep_space)?;
+        }
+        if parts.middle > 0 {
+            self.data.discard(sector + parts.head, parts.middle)?;
+        }
+        if parts.tail > 0 {
+            let last = sector + parts.head + parts.middle;
+            self.data.zero_out(last, parts.tail, keep_space)?;
+        }
+        Ok(())
     }
+}
+
+/// How a range is cleared.
+#[derive(Clone, Copy)]
+pub(crate) enum Clear {
+    /// Given back; reads as zeros where the disk keeps what `discard-zeroes-if-aligned` says of it.
+    Discard,
+    /// Zeros for certain.
+    Zero {
+        /// The space stays taken.
+        keep_space: bool,
+    },
 }

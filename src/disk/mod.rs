@@ -208,20 +208,23 @@ impl Device {
         self.with_disk(|disk| {
             let result = disk.update_limits(|limits| {
                 limits.reset();
+                let discards = peer.discards
+                    && backing
+                        .as_ref()
+                        .is_none_or(|backing| backing.data.discard_units().is_some());
+                limits.discard(if discards { 8192 } else { 0 }, 512);
                 if let Some(backing) = backing.as_ref() {
                     backing.data.with_name(|name| {
                         limits.stack(&backing.data, name);
                     });
                 }
+                if !discards {
+                    limits.discard(0, 0);
+                }
                 let most = peer.max_bio_size.clamp(4096, 1 << 20) / 512;
                 limits.max_hw_sectors(most);
-                if peer.discards {
-                    limits.discard(8192, 512);
-                    limits.write_zeroes(if peer.write_zeroes { 8192 } else { 0 });
-                } else {
-                    limits.discard(0, 0);
-                    limits.write_zeroes(0);
-                }
+                // Also where the disk below writes the zeros itself.
+                limits.write_zeroes(if peer.write_zeroes { 8192 } else { 0 });
                 limits.write_cache(true, true);
             });
             if result.is_err() {

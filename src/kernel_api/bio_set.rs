@@ -47,17 +47,6 @@ struct FrontPad<E: EndIo> {
     source: Option<BioPin>,
 }
 
-/// A range operation that carries no bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum RangeOperation {
-    /// Give the range back. Afterwards it may read as anything.
-    Discard,
-    /// Make it read as zeros; the device may give the space back while it is at it.
-    WriteZeroes,
-    /// Make it read as zeros, and keep the space.
-    WriteZeroesKeepSpace,
-}
-
 /// A reserve of bios.
 ///
 /// # Invariants
@@ -141,40 +130,6 @@ impl<E: EndIo> BioSet<E> {
     pub(crate) fn submit_flush(&self, bdev: &BackingDevice, context: E::Context) {
         let opf = bindings::req_op_REQ_OP_WRITE | (OpFlags::PREFLUSH | OpFlags::SYNC).as_raw();
         let bio = self.alloc(bdev, opf);
-        self.submit(bio, bdev, None, context);
-    }
-
-    /// Submits an operation without data on `sectors` sectors from `sector` on, at most `u32::MAX >> 9` of them (more
-    /// ends with [`BlkStatus::NOT_SUPPORTED`]).
-    ///
-    /// A device that cannot do it ends it with [`BlkStatus::NOT_SUPPORTED`]; one that has limits to its size splits it.
-    pub(crate) fn submit_range(
-        &self,
-        bdev: &BackingDevice,
-        operation: RangeOperation,
-        flags: OpFlags,
-        sector: u64,
-        sectors: u32,
-        context: E::Context,
-    ) {
-        let (op, flags) = match operation {
-            RangeOperation::Discard => (bindings::req_op_REQ_OP_DISCARD, flags),
-            RangeOperation::WriteZeroes => (bindings::req_op_REQ_OP_WRITE_ZEROES, flags),
-            RangeOperation::WriteZeroesKeepSpace => (
-                bindings::req_op_REQ_OP_WRITE_ZEROES,
-                flags | OpFlags::NO_UNMAP,
-            ),
-        };
-        let Some(size) = sectors.checked_mul(512) else {
-            return E::end_io(context, BlkStatus::NOT_SUPPORTED);
-        };
-        let bio = self.alloc(bdev, op | flags.as_raw());
-        // SAFETY: The bio is ours and not yet submitted.
-        unsafe {
-            let bio = bio.as_ptr();
-            (*bio).bi_iter.bi_sector = sector;
-            (*bio).bi_iter.bi_size = size;
-        }
         self.submit(bio, bdev, None, context);
     }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::bindings as shims;
 use core::ptr::{addr_of, NonNull};
+use drbd_core::discard::Units;
 use kernel::{
     bindings,
     error::{from_err_ptr, to_result},
@@ -238,6 +239,20 @@ impl BackingDevice {
             stable_writes: limits.features & shims::BLK_FEAT_STABLE_WRITES != 0,
             rotational: limits.features & shims::BLK_FEAT_ROTATIONAL != 0,
         }
+    }
+
+    /// In which units it discards, counted from its own first sector; `None` where it does not.
+    pub(crate) fn discard_units(&self) -> Option<Units> {
+        let limits = self.limits();
+        // SAFETY: The device is open; where a partition begins does not change meanwhile.
+        let start = unsafe { addr_of!((*self.as_ptr()).bd_start_sect).read_volatile() };
+        let granularity = u64::from(limits.discard_granularity >> 9).max(1);
+        let first = u64::from(limits.discard_alignment >> 9) + granularity;
+        (limits.max_discard_sectors > 0).then(|| Units {
+            granularity,
+            // A partition does not begin where a unit does.
+            boundary: first + (granularity - start % granularity) % granularity,
+        })
     }
 
     /// Reads the 4096 bytes at `sector`, and waits. Sleeps; allocates nothing.

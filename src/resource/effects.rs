@@ -40,7 +40,6 @@ use crate::{
             BioPin,
             OpFlags, //
         },
-        bio_set::RangeOperation,
         block_status::BlkStatus,
         kthread::StopFlag,
         noio::NoIo,
@@ -65,14 +64,8 @@ enum Action {
         io: LocalIo,
         index: DeviceIndex,
     },
-    Range {
-        backing: Arc<Backing>,
-        operation: RangeOperation,
-        sector: u64,
-        size: u32,
-        index: DeviceIndex,
-        id: Id,
-    },
+    /// A discard was left to the thread that does those.
+    Range,
     Write {
         backing: Arc<Backing>,
         pages: PageBio<PageIo>,
@@ -174,6 +167,9 @@ pub(crate) fn end_requests(resource: &Resource) {
 
 fn next_action(guarded: &mut Guarded) -> Option<Action> {
     let effect = guarded.engine.next_effect()?;
+    if guarded.keep_range(effect) {
+        return Some(Action::Range);
+    }
     Some(prepare(guarded, effect).unwrap_or_else(|index| Action::Fail { index, effect }))
 }
 
@@ -254,25 +250,8 @@ fn prepare_peer_request(guarded: &mut Guarded, index: DeviceIndex, id: Id) -> Op
                 id,
             })
         }
-        Operation::Discard | Operation::WriteZeroes => {
-            use drbd_core::wire::DataFlags;
-            let operation = if request.operation == Operation::Discard {
-                RangeOperation::Discard
-            } else if request.flags.contains(DataFlags::DISCARD) {
-                RangeOperation::WriteZeroes
-            } else {
-                RangeOperation::WriteZeroesKeepSpace
-            };
-            Some(Action::Range {
-                backing,
-                operation,
-                sector,
-                size,
-                index,
-                id,
-            })
-        }
-        Operation::Flush => None,
+        // Those are the business of another thread.
+        Operation::Discard | Operation::WriteZeroes | Operation::Flush => None,
     }
 }
 
@@ -319,22 +298,7 @@ impl Resource {
                 };
                 self.copies.submit_flush(&backing.data, context);
             }
-            Action::Range {
-                backing,
-                operation,
-                sector,
-                size,
-                index,
-                id,
-            } => {
-                let io = LocalIo::PeerRange(id);
-                let context = LocalIoContext {
-                    resource: owner,
-                    index,
-                    io,
-                };
-                backing.submit_range(&self.copies, operation, sector, size >> 9, context);
-            }
+            Action::Range => self.range_work.raise(),
             Action::Write {
                 backing,
                 pages,

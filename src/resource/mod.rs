@@ -9,11 +9,13 @@
 //!
 //! Threads, named as `ps` shows them: `drbd_r_` receiver, `drbd_w_` sender of data, `drbd_a_` receiver of
 //! acknowledgements, `drbd_as_` their sender; for the resource as a whole `drbd_d_`, which starts block I/O that was
-//! asked for where sleeping was not allowed, and `drbd_e_`, which carries out events and calls helpers.
+//! asked for where sleeping was not allowed, `drbd_z_`, which discards, and `drbd_e_`, which carries out events and calls
+//! helpers.
 
 pub(crate) mod algorithms;
 pub(crate) mod effects;
 pub(crate) mod events;
+pub(crate) mod ranges;
 pub(crate) mod signal;
 pub(crate) mod tokens;
 
@@ -43,6 +45,7 @@ use drbd_core::{
         MAX_VOLUMES, //
     },
     return_code::ReturnCode,
+    ring::Ring,
     slab::Id,
     state::StateCode, //
 };
@@ -137,6 +140,8 @@ pub(crate) struct Guarded {
     pub(crate) shelves: [Option<KBox<Shelf>>; MAX_VOLUMES],
     /// What the event thread does.
     pub(crate) event: events::EventWork,
+    /// Discards and write-zeroes that wait for their thread.
+    pub(crate) ranges: Ring<'static, Effect>,
     /// Metadata is encoded here before it goes into pages.
     pub(crate) scratch: KBox<[u8; 4096]>,
 }
@@ -179,6 +184,9 @@ pub(crate) struct Resource {
     /// There may be block I/O to start.
     #[pin]
     pub(crate) disk_work: Signal,
+    /// There may be a discard.
+    #[pin]
+    pub(crate) range_work: Signal,
     /// There may be events.
     #[pin]
     pub(crate) event_work: Signal,
@@ -199,6 +207,7 @@ pub(crate) struct Resource {
 /// The threads of a resource; those of a link belong to its receiver.
 struct Threads {
     disk: Option<Thread>,
+    range: Option<Thread>,
     event: Option<Thread>,
     receiver: Option<Thread>,
 }
@@ -210,6 +219,7 @@ impl Resource {
         own_name.extend_from_slice(name, GFP_KERNEL)?;
         let lender = KBox::pin_init(Lender::new(), GFP_KERNEL)?;
         let tables = tables(&lender)?;
+        let ranges = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
         let scratch = KBox::new([0; 4096], GFP_KERNEL)?;
         let resource = Arc::pin_init(
             try_pin_init!(Self {
@@ -219,13 +229,14 @@ impl Resource {
                     algorithms: Algorithms::none(),
                     shelves: [const { None }; MAX_VOLUMES],
                     event: events::EventWork::Idle,
+                    ranges,
                     scratch,
                 }, "Resource::guarded"),
                 administration <- new_mutex!((), "Resource::administration"),
                 devices <- new_mutex!([const { None }; MAX_VOLUMES], "Resource::devices"),
                 link <- new_mutex!(None, "Resource::link"),
                 addresses <- new_mutex!(None, "Resource::addresses"),
-                threads <- new_mutex!(Threads { disk: None, event: None, receiver: None }, "Resource::threads"),
+                threads <- new_mutex!(Threads { disk: None, range: None, event: None, receiver: None }, "Resource::threads"),
                 timer <- new_mutex!(None, "Resource::timer"),
                 alarm <- new_spinlock_irq!(None, "Resource::alarm"),
                 lender,
@@ -234,6 +245,7 @@ impl Resource {
                 replies <- PagePool::new(1),
                 metadata <- PagePool::new(1),
                 disk_work <- Signal::new(),
+                range_work <- Signal::new(),
                 event_work <- Signal::new(),
                 data_work <- Signal::new(),
                 meta_work <- Signal::new(),
@@ -263,13 +275,18 @@ impl Resource {
             effects::run(&owner, stop)
         });
         let owner = self.clone();
+        let range = Thread::spawn(&self.thread_name("drbd_z_")?, move |stop| {
+            ranges::run(&owner, stop)
+        });
+        let owner = self.clone();
         let event = Thread::spawn(&self.thread_name("drbd_e_")?, move |stop| {
             events::run(&owner, stop)
         });
         let mut threads = self.threads.lock();
         threads.disk = disk.ok();
+        threads.range = range.ok();
         threads.event = event.ok();
-        let complete = threads.disk.is_some() && threads.event.is_some();
+        let complete = threads.disk.is_some() && threads.range.is_some() && threads.event.is_some();
         drop(threads);
         if !complete {
             self.shut_down();
@@ -480,16 +497,18 @@ impl Resource {
 
     /// Ends the threads. The resource has no device, and is StandAlone. Sleeps.
     pub(crate) fn shut_down(&self) {
-        let (disk, event, receiver) = {
+        let (disk, range, event, receiver) = {
             let mut threads = self.threads.lock();
             (
                 threads.disk.take(),
+                threads.range.take(),
                 threads.event.take(),
                 threads.receiver.take(),
             )
         };
         drop(receiver);
         drop(event);
+        drop(range);
         drop(disk);
         let alarm = self.alarm.lock().take();
         drop(alarm);
@@ -505,6 +524,8 @@ impl Resource {
         self.lender.reclaim(tables.completions);
         self.lender.reclaim(tables.effects);
         self.lender.reclaim(tables.events);
+        let ranges = core::mem::replace(&mut self.lock_now().ranges, Ring::new(&mut []));
+        self.lender.reclaim(ranges.into_storage());
     }
 }
 

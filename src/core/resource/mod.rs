@@ -425,6 +425,11 @@ impl<'m> Resource<'m> {
         value
     }
 
+    /// What a request of an application asks for.
+    pub fn request_io(&self, index: DeviceIndex, id: Id) -> Option<request::Io> {
+        Some(self.request(index, id)?.io)
+    }
+
     fn request(&self, index: DeviceIndex, id: Id) -> Option<&request::Request> {
         self.device(index)?.requests.get(id)
     }

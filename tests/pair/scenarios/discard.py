@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Discards and write-zeroes of any size and place, from both nodes: both disks end equal."""
+
+import os
+
+from ..config import Resource
+from ..scenario import expect, expect_that, scenario
+
+MIB = 1 << 20
+# Offset and length: whole units, odd ends, single sectors, across extents of the activity log, long.
+RANGES = [(4 * MIB, MIB), (9 * MIB + 512, 512), (10 * MIB + 512, MIB - 1024), (12 * MIB - 4096, 8192), (15 * MIB + 1536, 5 * MIB + 512), (24 * MIB, 16 * MIB)]
+
+
+def clear(c, node, minor=0):
+    """Discards and zeroes ranges of a device full of data, and looks at what is left."""
+    size = node.size(minor)
+    before = node.read(0, size, minor=minor)
+    expected = bytearray(before)
+    for number, (start, length) in enumerate(RANGES):
+        # write-zeroes promises zeros; a discard only that both nodes have the same.
+        zeroes = number % 2 == 0
+        node.run(f"blkdiscard {'-z ' if zeroes else ''}-o {start} -l {length} /dev/drbd{minor}")
+        if zeroes:
+            expected[start : start + length] = bytes(length)
+    node.run(f"echo 3 >/proc/sys/vm/drop_caches; blockdev --flushbufs /dev/drbd{minor}")
+    after = node.read(0, size, minor=minor)
+    for number, (start, length) in enumerate(RANGES):
+        if number % 2:
+            expected[start : start + length] = after[start : start + length]
+    expect_that(bytes(expected) == after, "zeros where zeros were asked for, and all else as it was")
+
+
+@scenario()
+def ranges(c):
+    """blkdiscard and blkdiscard -z on the Primary, then on the other node as Primary."""
+    c.ready()
+    for node, other in ((c.a, c.b), (c.b, c.a)):
+        node.adm("primary r0")
+        other.wait(peer="Primary")
+        node.write(0, os.urandom(40 * MIB))
+        clear(c, node)
+        node.adm("secondary r0")
+        c.expect_equal()
+
+
+@scenario()
+def without_trust_in_discards(c):
+    """discard-zeroes-if-aligned no: the peer's discards become zeros."""
+    c.ready(Resource(disk={"discard-zeroes-if-aligned": "no"}))
+    c.a.adm("primary r0")
+    c.a.write(0, os.urandom(40 * MIB))
+    clear(c, c.a)
+    c.expect_equal()
+
+
+@scenario()
+def file_system(c):
+    """ext4 with fstrim, before and after a change of roles."""
+    c.ready()
+    for node in c.nodes:
+        node.run("mkdir -p /mnt/drbd")
+        node.adm("primary r0")
+        if node is c.a:
+            node.run("mkfs.ext4 -q -E discard /dev/drbd0", 120)
+        node.run("mount /dev/drbd0 /mnt/drbd && dd if=/dev/urandom of=/mnt/drbd/a bs=1M count=20 status=none && sync && rm /mnt/drbd/a && sync && fstrim -v /mnt/drbd && cp -r /etc /mnt/drbd/$(hostname) && sync")
+        node.run("umount /mnt/drbd && fsck.ext4 -fn /dev/drbd0")
+        node.adm("secondary r0")
+        c.expect_equal()
+
+
+@scenario()
+def what_is_offered(c):
+    """Discards are offered where the disk below has them; zeroes always."""
+    c.ready()
+    for node in c.nodes:
+        offered, below, zeroes = node.text("cd /sys/block && cat drbd0/queue/discard_max_bytes vdb/queue/discard_max_bytes drbd0/queue/write_zeroes_max_bytes").split()
+        expect(offered != "0", below != "0", f"{node.name}: discards are offered")
+        expect_that(zeroes != "0", f"{node.name}: write-zeroes is offered")
