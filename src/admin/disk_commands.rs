@@ -33,7 +33,6 @@ use super::{
     refused::{
         check_disk_options,
         not_supported,
-        warn_of_idle_options,
         Outcome,
         DONE, //
     },
@@ -87,7 +86,6 @@ pub(super) fn attach(target: &Target, conf: DiskConf) -> Outcome {
         let _configuration = lock_if_dependent(conf.resync_after);
         check_resync_after(device.minor, conf.resync_after)?;
         check_disk_options(&conf)?;
-        warn_of_idle_options(device, &conf);
         device.attach(conf)?;
         resync_order::update();
         entry.resource.settle();
@@ -148,7 +146,7 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
         let _configuration = lock_if_dependent(new.resync_after);
         check_resync_after(device.minor, new.resync_after)?;
         check_disk_options(&new)?;
-        new.al_extents = new.al_extents.min(check::al_extents_max(blocks));
+        device.fit_options(&mut new, blocks);
         if new.al_extents != old.al_extents {
             // The table of the activity log is as large as it was when the disk was attached.
             let wanted = new.al_extents;
@@ -158,7 +156,6 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
                 format_args!("al-extents becomes {wanted} with the next attach"),
             );
         }
-        warn_of_idle_options(device, &new);
         device.set_md_flushes(new.md_flushes);
         device
             .resource

@@ -19,16 +19,9 @@ use drbd_core::{
 };
 use kernel::prelude::*;
 
-use super::log::{
-    self,
-    Level, //
-};
-use crate::{
-    disk::Device,
-    resource::{
-        algorithms::Algorithms,
-        Refused, //
-    }, //
+use crate::resource::{
+    algorithms::Algorithms,
+    Refused, //
 };
 
 /// How a command ended: a number of `enum drbd_ret_code` or `enum drbd_state_rv`, or why it was refused.
@@ -96,18 +89,4 @@ pub(super) fn check_disk_options(conf: &DiskConf) -> Result<(), Refused> {
         ));
     }
     Ok(())
-}
-
-/// Says which options of a disk, that only promise to be faster or gentler, do nothing.
-pub(super) fn warn_of_idle_options(device: &Device, conf: &DiskConf) {
-    let idle = [(conf.rs_discard_granularity != 0, "rs-discard-granularity")];
-    for (is_set, name) in idle {
-        if is_set {
-            log::device(
-                device,
-                Level::Warning,
-                format_args!("{name} has no effect in this driver yet"),
-            );
-        }
-    }
 }

@@ -16,6 +16,10 @@ use drbd_core::{
         Storage, //
     },
     config::{
+        check::{
+            fit_to_disk,
+            DiscardLimits, //
+        },
         disk::DiskConf,
         text::Text, //
     },
@@ -208,19 +212,33 @@ impl Device {
     /// The options as this disk allows them.
     #[inline(never)]
     fn fitted(&self, mut conf: DiskConf, backing: &Backing, layout: &Layout) -> DiskConf {
-        let limits = backing.data.limits();
-        let discards =
-            (limits.max_discard_sectors > 0).then_some(drbd_core::config::check::DiscardLimits {
-                granularity: limits.discard_granularity,
-                max: u64::from(limits.max_discard_sectors) * 512,
-            });
-        if drbd_core::config::check::fit_to_disk(&mut conf, layout.stripes().blocks(), discards) {
+        self.fit(&mut conf, &backing.data, layout.stripes().blocks());
+        conf
+    }
+
+    /// Fits options that are changed to the disk that is attached, with so many blocks of 4 KiB for the activity log.
+    pub(crate) fn fit_options(&self, conf: &mut DiskConf, al_size_4k: u32) {
+        let index = self.index;
+        if let Some(backing) = self.resource.peek(|guarded| guarded.backing(index)) {
+            self.fit(conf, &backing.data, al_size_4k);
+        }
+    }
+
+    fn fit(&self, conf: &mut DiskConf, disk: &BackingDevice, al_size_4k: u32) {
+        let limits = disk.limits();
+        let discards = (limits.max_discard_sectors > 0).then_some(DiscardLimits {
+            granularity: limits.discard_granularity,
+            max: u64::from(limits.max_discard_sectors) * 512,
+        });
+        if fit_to_disk(conf, al_size_4k, discards) {
             self.log(
                 Level::Info,
-                format_args!("rs-discard-granularity fitted to the disk"),
+                format_args!(
+                    "rs_discard_granularity changed to {}",
+                    conf.rs_discard_granularity
+                ),
             );
         }
-        conf
     }
 
     #[inline(never)]

@@ -84,6 +84,17 @@ pub(crate) struct PageIoContext {
 }
 
 impl PageIoContext {
+    /// Tells the engine if all that was read are zeros, where it wants to know. Any context.
+    fn look_for_zeros(&self, id: Id, pages: &PageBio<PageIo>) {
+        let wanted = self
+            .resource
+            .peek(|guarded| guarded.engine.wants_to_know_zeros(self.index, id));
+        if wanted && pages.is_all_zero() {
+            self.resource
+                .peek(|guarded| guarded.engine.read_only_zeros(self.index, id));
+        }
+    }
+
     /// Tells the engine. Any context.
     pub(crate) fn finished(self, success: bool) {
         let Self {
@@ -107,6 +118,9 @@ impl PagesEndIo for PageIo {
     type Context = PageIoContext;
 
     fn end_io(context: PageIoContext, pages: PageBio<Self>, status: BlkStatus) {
+        if let Purpose::Read(id) = context.purpose {
+            context.look_for_zeros(id, &pages);
+        }
         let unused = match context.purpose {
             // What was read is for the peer.
             Purpose::Read(id) if status.is_ok() => context

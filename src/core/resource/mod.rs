@@ -55,6 +55,7 @@ mod send;
 mod sizes;
 mod status;
 mod submit;
+mod thin;
 mod timers;
 mod uuids;
 

@@ -37,6 +37,8 @@ pub(super) struct Goal {
     pub(super) delay: u64,
     /// `c-max-rate`
     pub(super) most_rate: u64,
+    /// A request may always be as long as this, in whole blocks: a unit of `rs-discard-granularity`, or a block.
+    pub(super) unit: u64,
     /// The most that may be under way at any time: half of `max-buffers`.
     pub(super) ceiling: u64,
 }
@@ -51,6 +53,7 @@ impl Goal {
             fill: u64::from(conf.c_fill_target),
             delay: u64::from(conf.c_delay_target).max(1),
             most_rate: u64::from(conf.c_max_rate).saturating_mul(2).max(1),
+            unit: SECTORS_PER_BLOCK,
             ceiling: (u64::from(max_buffers).saturating_mul(SECTORS_PER_BLOCK) / 2)
                 .max(SECTORS_PER_BLOCK),
         }
@@ -147,6 +150,7 @@ impl Pace {
         let longest = in_an_interval(rate)
             .min(self.window / 4)
             .min(LONGEST_REQUEST)
+            .max(goal.unit)
             .max(SECTORS_PER_BLOCK);
         let longest = longest.saturating_sub(longest % SECTORS_PER_BLOCK);
         self.pay(now, rate, longest);

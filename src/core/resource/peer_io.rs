@@ -86,6 +86,8 @@ impl<'m> Resource<'m> {
             registered: false,
             needs_extents: peer_is_diskless,
             holds_extents: false,
+            thin: false,
+            zeros: false,
             sending: false,
         };
         let Some(device) = self.device_mut(index) else {
@@ -116,6 +118,7 @@ impl<'m> Resource<'m> {
         index: DeviceIndex,
         read: BlockRequest,
         purpose: Purpose,
+        thin: bool,
     ) -> Result<Received, ReceiveError> {
         let Some(device) = self.device(index) else {
             return Err(ReceiveError::UnknownVolume);
@@ -169,6 +172,8 @@ impl<'m> Resource<'m> {
             registered: false,
             needs_extents: false,
             holds_extents: false,
+            thin,
+            zeros: false,
             sending: false,
         };
         let Ok(id) = device.peer_requests.insert(peer_request) else {
@@ -219,7 +224,7 @@ impl<'m> Resource<'m> {
     }
 
     /// Gives a peer request its place in the order, and starts it or lets it wait.
-    fn enqueue_peer_request(&mut self, index: DeviceIndex, id: Id) {
+    pub(super) fn enqueue_peer_request(&mut self, index: DeviceIndex, id: Id) {
         self.place_in_order(index, id);
         self.start_or_park(index, id);
     }

@@ -69,6 +69,10 @@ pub struct PeerRequest {
     pub needs_extents: bool,
     /// It keeps its extents of the activity log hot.
     pub holds_extents: bool,
+    /// A resync read: the target would rather hear that the block is all zeros (`P_RS_THIN_REQ`).
+    pub thin: bool,
+    /// What was read for a thin request is all zeros.
+    pub zeros: bool,
     /// The bytes of the reply are being sent: the pages must stay.
     pub sending: bool,
 }

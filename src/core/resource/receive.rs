@@ -309,13 +309,16 @@ impl Resource<'_> {
             }
             Packet::DataReply(data) => self.receive_read_reply(index, data, head.payload),
             Packet::ResyncDataReply(data) => self.receive_resync_reply(index, data, head.payload),
-            Packet::DataRequest(read) => self.receive_read(index, read, Purpose::Read),
-            // A source may always answer with the data, whether the target hoped for less or not.
-            Packet::ResyncDataRequest(read) | Packet::ResyncThinRequest(read) => {
-                self.receive_read(index, read, Purpose::ResyncRead)
+            Packet::DataRequest(read) => self.receive_read(index, read, Purpose::Read, false),
+            Packet::ResyncDataRequest(read) => {
+                self.receive_read(index, read, Purpose::ResyncRead, false)
             }
+            Packet::ResyncThinRequest(read) => {
+                self.receive_read(index, read, Purpose::ResyncRead, true)
+            }
+            Packet::ResyncDeallocated(block) => self.receive_deallocated(index, block),
             Packet::CsumResyncRequest(read) => {
-                let received = self.receive_read(index, read, Purpose::ResyncRead)?;
+                let received = self.receive_read(index, read, Purpose::ResyncRead, false)?;
                 Ok(if received == Received::Done {
                     skip(head)
                 } else {

@@ -225,7 +225,11 @@ impl Resource<'_> {
 
     fn resync_request_of(&mut self, index: DeviceIndex, buffer: &mut [u8]) -> Option<Outgoing> {
         let agreed = self.connection.agreed_protocol;
-        let goal = self.resync_goal(self.device(index)?.disk.as_ref()?);
+        let mut goal = self.resync_goal(self.device(index)?.disk.as_ref()?);
+        let unit = self.thin_unit(index);
+        if let Some(unit) = unit {
+            goal.unit = unit.saturating_mul(SECTORS_PER_BLOCK);
+        }
         let now = self.now;
         let device = self.device_mut(index)?;
         let volume = device.volume;
@@ -248,9 +252,10 @@ impl Resource<'_> {
             return None;
         }
         let most = u64::from(limit / crate::num::BLOCK_SIZE).min(allowed / SECTORS_PER_BLOCK);
-        let (sector, sectors) = device.next_blocks(most)?;
+        let (sector, sectors) = device.next_blocks(most, unit)?;
         let size = u32::try_from(sectors.checked_mul(512)?).ok()?;
-        device.remember_resync_request(sector, size)?;
+        let thin = unit.is_some_and(|unit| unit.saturating_mul(SECTORS_PER_BLOCK) == sectors);
+        device.remember_resync_request(sector, size, thin)?;
         self.peer_requests = self.peer_requests.saturating_add(1);
         let device = self.device_mut(index)?;
         device.resync.cursor = sector.saturating_add(sectors).div_ceil(SECTORS_PER_BLOCK);
@@ -261,7 +266,12 @@ impl Resource<'_> {
             block_id: ID_SYNCER,
             size,
         };
-        let head = self.encode(&Packet::ResyncDataRequest(request), volume, 0, buffer)?;
+        let packet = if thin {
+            Packet::ResyncThinRequest(request)
+        } else {
+            Packet::ResyncDataRequest(request)
+        };
+        let head = self.encode(&packet, volume, 0, buffer)?;
         Some(Outgoing {
             head,
             payload: Payload::None,
@@ -569,8 +579,10 @@ fn still_prepares(state: ConnectionState, side: ConnectionState) -> bool {
 
 impl Device<'_> {
     /// The next blocks that differ and that nobody works on: sector and sectors.
-    fn next_blocks(&mut self, most: u64) -> Option<(u64, u64)> {
-        let most = most.clamp(1, BLOCKS_PER_REQUEST);
+    /// With a unit a request does not cross a multiple of it, and is all of one where that can be.
+    fn next_blocks(&mut self, most: u64, unit: Option<u64>) -> Option<(u64, u64)> {
+        let boundary = unit.unwrap_or(BLOCKS_PER_REQUEST).max(1);
+        let most = most.clamp(1, boundary);
         let disk = self.disk.as_ref()?;
         let mut from = self.resync.cursor;
         // Once around, in steps that pass over what is busy.
@@ -585,7 +597,8 @@ impl Device<'_> {
             };
             let run = disk.bitmap.next_run(first)?.length.min(most);
             // Requests do not cross a multiple of their longest length: neighbours stay apart.
-            let run = run.min(BLOCKS_PER_REQUEST.saturating_sub(first % BLOCKS_PER_REQUEST));
+            let into = first.checked_rem(boundary).unwrap_or(0);
+            let run = run.min(boundary.saturating_sub(into));
             let sector = first.saturating_mul(SECTORS_PER_BLOCK);
             let end = sector
                 .saturating_add(run.saturating_mul(SECTORS_PER_BLOCK))
@@ -603,7 +616,7 @@ impl Device<'_> {
         None
     }
 
-    fn remember_resync_request(&mut self, sector: u64, size: u32) -> Option<Id> {
+    fn remember_resync_request(&mut self, sector: u64, size: u32, thin: bool) -> Option<Id> {
         let peer_request = PeerRequest {
             purpose: Purpose::ResyncWrite,
             operation: Operation::Write,
@@ -619,6 +632,8 @@ impl Device<'_> {
             registered: true,
             needs_extents: false,
             holds_extents: false,
+            thin,
+            zeros: false,
             sending: false,
         };
         let sectors = peer_request.sectors();
@@ -629,7 +644,7 @@ impl Device<'_> {
     }
 
     /// The request of ours that an answer about this range belongs to.
-    fn awaited_resync(&self, sector: u64, size: u32) -> Option<Id> {
+    pub(super) fn awaited_resync(&self, sector: u64, size: u32) -> Option<Id> {
         let requests = usize_to_u64(self.requests.capacity());
         let mut found = None;
         self.overlap.find(sector, u64::from(size >> 9), |entry| {

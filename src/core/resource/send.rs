@@ -364,6 +364,16 @@ impl Resource<'_> {
             flags: DataFlags::NONE,
         };
         let size = peer_request.size;
+        if peer_request.thin && peer_request.zeros {
+            let sector = peer_request.sector;
+            self.release_peer_request(index, id);
+            let block = BlockDescriptor { sector, size };
+            let head = self.encode(&Packet::ResyncDeallocated(block), volume, 0, buffer)?;
+            return Some(Outgoing {
+                head,
+                payload: Payload::None,
+            });
+        }
         let packet = if peer_request.purpose == Purpose::ResyncRead {
             device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
             Packet::ResyncDataReply(data)

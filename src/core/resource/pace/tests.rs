@@ -56,7 +56,7 @@ impl Run {
             if sectors == 0 {
                 return asked;
             }
-            assert!(sectors % 8 == 0 && sectors <= 1024);
+            assert!(sectors % 8 == 0 && sectors <= self.goal.unit.max(1024));
             self.pace.asked(sectors);
             asked += sectors;
             let pipe = &mut self.pipe;
@@ -184,6 +184,19 @@ fn slow_is_not_in_bursts() {
 }
 
 #[test]
+fn a_unit_goes_at_any_speed() {
+    let mut conf = conf();
+    conf.c_max_rate = 250;
+    let mut goal = Goal::new(&conf, 2048);
+    goal.unit = 2048;
+    let mut run = Run::new(goal, 8_000_000, 1);
+    run.play(40_000);
+    assert!(run.history.iter().all(|(asked, _, _)| asked % 2048 == 0));
+    let delivered: u64 = run.history.iter().map(|(_, delivered, _)| delivered).sum();
+    about(delivered, 500 * 40, 15);
+}
+
+#[test]
 fn a_rate_of_the_moment_holds_beside_the_goal() {
     let goal = Goal::new(&conf(), 2048);
     let mut pace = Pace::new(0);
@@ -277,7 +290,7 @@ proptest! {
         steps in prop::collection::vec((any::<u64>(), any::<u64>(), any::<u64>(), any::<Option<u64>>()), 1..50),
         goal in (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>()),
     ) {
-        let goal = Goal { fixed_rate: goal.0, steps: goal.1, fill: goal.2, delay: goal.3, most_rate: goal.4, ceiling: goal.5 };
+        let goal = Goal { fixed_rate: goal.0, steps: goal.1, fill: goal.2, delay: goal.3, most_rate: goal.4, unit: 256, ceiling: goal.5 };
         let mut pace = Pace::new(0);
         let mut courtesy = Courtesy::default();
         for (now, sectors, in_flight, rate) in steps {

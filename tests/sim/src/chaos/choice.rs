@@ -61,4 +61,5 @@ pub fn pace_of_resync(rng: &mut Rng, setup: &mut Setup) {
     setup.disk.c_delay_target = *rng.pick(&[1, 10]);
     setup.disk.c_max_rate = *rng.pick(&[2000, 102_400, 102_400]);
     setup.one_after_the_other = rng.chance(50);
+    setup.disk.rs_discard_granularity = *rng.pick(&[0, 4096, 8192, 65_536]);
 }

@@ -99,7 +99,13 @@ impl World<'_> {
                 disk.done += sectors;
                 match operation {
                     Operation::Read => {
-                        life.peer_pages.insert(key, disk.read(sector, sectors));
+                        let values = disk.read(sector, sectors);
+                        if life.engine.wants_to_know_zeros(*device, *id)
+                            && values.iter().all(|value| *value == 0)
+                        {
+                            life.engine.read_only_zeros(*device, *id);
+                        }
+                        life.peer_pages.insert(key, values);
                     }
                     Operation::Write => {
                         if flags.contains(DataFlags::FLUSH) {
