@@ -567,7 +567,7 @@ impl Device<'_> {
     fn keeps_epochs_apart(&self) -> bool {
         self.disk
             .as_ref()
-            .map_or(true, |disk| disk.conf.disk_flushes || disk.conf.disk_drain)
+            .is_none_or(|disk| disk.conf.disk_flushes || disk.conf.disk_drain)
     }
 
     /// Whether a range that came, or was started, before overlaps.
