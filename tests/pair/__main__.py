@@ -10,6 +10,7 @@ from . import TREE
 from .cluster import Cluster
 from .runner import Runner, fresh_folder
 from .scenario import find
+from .sets import SETS
 
 
 def parse():
@@ -20,13 +21,14 @@ def parse():
     parser.add_argument("--folder", type=pathlib.Path, help="where disks and logs go (default: build/pair-A-B)")
     parser.add_argument("--list", action="store_true", help="names the scenarios and ends")
     parser.add_argument("--keep", action="store_true", help="stops at the first failure and takes commands: a COMMAND or b COMMAND")
-    parser.add_argument("scenario", nargs="*", help="a group, a scenario, group.scenario, or a set (short, interop; default: all)")
+    parser.add_argument("--look", action="store_true", help="as --keep, and leaves the last scenario as it ended, too")
+    parser.add_argument("scenario", nargs="*", help=f"a group, a scenario, group.scenario, or a set ({', '.join(SETS)}; default: all but the set long)")
     return parser.parse_args()
 
 
 def converse(cluster):
     """Commands for the guests as the last scenario left them, until the end of input."""
-    print("a COMMAND or b COMMAND; an empty line ends", flush=True)
+    print("a COMMAND runs it on alpha, b COMMAND on beta (such as: a drbdadm status); an empty line ends", flush=True)
     while line := sys.stdin.readline().strip():
         letter, _, command = line.partition(" ")
         node = {"a": cluster.nodes[0], "b": cluster.nodes[-1]}.get(letter)
@@ -48,11 +50,11 @@ def main():
         sys.exit(f"{options.module} is not there; build it with: make module")
     folder = fresh_folder(options.folder or TREE / f"build/pair-{options.a}-{options.b}")
     with Cluster(folder, (options.a, options.b), options.module) as cluster:
-        runner = Runner(cluster, folder / "logs", options.keep)
+        runner = Runner(cluster, folder / "logs", options.keep or options.look, options.look)
         print(f"alpha: {options.a}, beta: {options.b}; {len(scenarios)} scenarios; folder: {folder}", flush=True)
         passed = runner.run(scenarios)
         runner.summary()
-        if options.keep:
+        if options.look or (options.keep and not passed):
             converse(cluster)
     return 0 if passed else 1
 

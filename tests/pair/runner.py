@@ -19,22 +19,23 @@ _locks = []
 class Runner:
     """Prints one line for each scenario, and more under those that fail."""
 
-    def __init__(self, cluster, logs, keep=False):
+    def __init__(self, cluster, logs, keep=False, look=False):
         self.cluster = cluster
         self.logs = logs
         self.keep = keep  # stop at the first failure, and touch nothing after it
+        self.look = look  # nor after the last scenario
         self.passed = []
         self.failed = []
 
     def run(self, scenarios):
         """Runs all; answers whether all passed."""
         for scenario in scenarios:
-            self._one(scenario)
+            self._one(scenario, self.look and scenario is scenarios[-1])
             if self.keep and self.failed:
                 break
         return not self.failed
 
-    def _one(self, scenario):
+    def _one(self, scenario, leave):
         started = time.monotonic()
         problem = _within(scenario.limit, self._play, scenario)
         complaints = [f"{node.name}: {line}" for node in self.cluster.nodes for line in node.complaints()]
@@ -42,11 +43,11 @@ class Runner:
             problem = "the kernel complained"
         if problem is not None or complaints:
             self._keep_logs(scenario)
-        leftover = None if self.keep and problem else _within(120, self.cluster.clean)
+        leftover = None if leave or (self.keep and problem) else _within(120, self.cluster.clean)
         if problem is None and leftover is not None:
             problem = f"cleaning up after it: {leftover}"
             self._keep_logs(scenario)
-        if (complaints or leftover is not None) and not self.keep:
+        if (complaints or leftover is not None) and not self.keep and not leave:
             self.cluster.power_cut()
         seconds = time.monotonic() - started
         (self.passed if problem is None else self.failed).append(scenario.title)

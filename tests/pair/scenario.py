@@ -62,12 +62,16 @@ def expect_in(part, text, what):
 
 
 def find(words):
-    """The scenarios whose group, name or title is among `words` or in a set that is; all of them without words."""
+    """The scenarios whose group, name or title is among `words` or in a set that is; without words all that are not in `long`."""
+    everything = not words
     words = [item for word in words for item in SETS.get(word, [word])]
     package = importlib.import_module("tests.pair.scenarios")
     for module in sorted(found.name for found in pkgutil.iter_modules(package.__path__)):
         importlib.import_module(f"tests.pair.scenarios.{module}")
-    chosen = [item for item in _known if not words or {item.group, item.name, item.title} & set(words)]
+    if everything:
+        chosen = [item for item in _known if item.title not in SETS["long"]]
+    else:
+        chosen = [item for item in _known if {item.group, item.name, item.title} & set(words)]
     unknown = [word for word in words if not any(word in (item.group, item.name, item.title) for item in _known)]
     if unknown:
         raise SystemExit(f"no such scenario or group: {', '.join(unknown)}")
