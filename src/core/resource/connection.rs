@@ -170,6 +170,8 @@ pub struct Connection<'m> {
     /// The epoch of the last write that was sent and whose barrier was not.
     pub(super) sent_epoch: Option<u32>,
     pub(super) epochs: Ring<'m, ReceiveEpoch>,
+    /// Sectors of the peer's writes whose data is kept here.
+    pub(super) buffered: u64,
     pub(super) next_epoch: u64,
     /// When anything came from the peer last.
     pub(super) last_received: u64,
@@ -202,6 +204,7 @@ impl<'m> Connection<'m> {
             epoch_writes: 0,
             sent_epoch: None,
             epochs: Ring::new(tables.epochs),
+            buffered: 0,
             next_epoch: 1,
             last_received: 0,
             ping_sent: None,

@@ -13,7 +13,7 @@ use super::receive::{ReceiveError, Received};
 use super::request::Operation;
 use super::Resource;
 use crate::config::policy::Protocol;
-use crate::num::{u32_to_usize, usize_to_u64};
+use crate::num::{u32_to_usize, usize_to_u64, SECTORS_PER_BLOCK};
 use crate::slab::Id;
 use crate::state::{ConnectionState, DiskState};
 use crate::wire::{BlockRequest, Command, DataFlags};
@@ -52,6 +52,9 @@ impl<'m> Resource<'m> {
             return Err(ReceiveError::Malformed("a range outside the device"));
         }
         if self.meta_room() == 0 || self.effect_room() < 8 || self.connection.epochs.room() < 2 {
+            return Ok(Received::Wait);
+        }
+        if has_payload && !self.has_buffers_for(write.size) {
             return Ok(Received::Wait);
         }
         if device.state.disk < DiskState::Inconsistent {
@@ -102,6 +105,8 @@ impl<'m> Resource<'m> {
             peer_request.epoch = epoch;
         }
         if has_payload {
+            let buffered = &mut self.connection.buffered;
+            *buffered = buffered.saturating_add(u64::from(write.size >> 9));
             return Ok(Received::PeerPayload {
                 device: index,
                 peer_request: id,
@@ -110,6 +115,18 @@ impl<'m> Resource<'m> {
         }
         self.peer_payload_received(index, id, true);
         Ok(Received::Done)
+    }
+
+    /// Whether the data of one more write may be kept (`max-buffers`). One always may.
+    fn has_buffers_for(&self, size: u32) -> bool {
+        let connection = &self.connection;
+        let most = connection
+            .conf
+            .as_ref()
+            .map_or(2048, |conf| u64::from(conf.max_buffers))
+            .saturating_mul(SECTORS_PER_BLOCK);
+        let wanted = connection.buffered.saturating_add(u64::from(size >> 9));
+        connection.buffered == 0 || wanted <= most
     }
 
     /// `P_DATA_REQUEST`, `P_RS_DATA_REQUEST` and their cousins: the peer wants data.
@@ -471,8 +488,12 @@ impl<'m> Resource<'m> {
         let removed = self
             .device_mut(index)
             .and_then(|device| device.peer_requests.remove(id));
-        if removed.is_some() {
+        if let Some(removed) = removed {
             self.peer_requests = self.peer_requests.saturating_sub(1);
+            if removed.has_data_of_peer() {
+                let buffered = &mut self.connection.buffered;
+                *buffered = buffered.saturating_sub(removed.sectors());
+            }
         }
         self.wishes.room = true;
     }

@@ -83,6 +83,11 @@ impl PeerRequest {
         u64::from(self.size >> 9)
     }
 
+    /// Whether it keeps data that the peer's application wrote.
+    pub fn has_data_of_peer(&self) -> bool {
+        self.purpose == Purpose::Write && self.operation == Operation::Write
+    }
+
     /// Whether it changes the disk.
     pub fn is_write(&self) -> bool {
         matches!(self.purpose, Purpose::Write | Purpose::ResyncWrite)
