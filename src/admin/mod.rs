@@ -75,6 +75,7 @@ impl Drop for Interfaces {
         drop(self.proc_file.take());
         notify::stop();
         resource_commands::remove_all();
+        registry::free();
         let major = registry::CONFIGURATION.lock().take();
         drop(major);
     }

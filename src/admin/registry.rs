@@ -192,6 +192,17 @@ fn insert<T>(list: &mut KVec<T>, place: usize, value: T) -> Result {
         .map_err(|_| ENOMEM)
 }
 
+/// Gives the memory of lists that are empty back: the module goes, and statics are never dropped.
+pub(super) fn free() {
+    let mut registry = REGISTRY.lock();
+    if registry.resources.is_empty() {
+        registry.resources = KVec::new();
+    }
+    if registry.devices.is_empty() {
+        registry.devices = KVec::new();
+    }
+}
+
 /// Adds a resource.
 pub(super) fn add_resource(entry: Arc<Entry>) -> Result {
     let mut registry = REGISTRY.lock();
