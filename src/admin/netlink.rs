@@ -53,16 +53,19 @@ use super::{
 };
 use crate::{
     disk::Device,
-    kernel_api::genetlink::{
-        Capability,
-        Command,
-        DumpMessages,
-        Handler,
-        Kind,
-        Permission,
-        Progress,
-        Reply,
-        Request, //
+    kernel_api::{
+        genetlink::{
+            Capability,
+            Command,
+            DumpMessages,
+            Handler,
+            Kind,
+            Permission,
+            Progress,
+            Reply,
+            Request, //
+        },
+        noio::NoIo, //
     },
     resource::Refused, //
 };
@@ -347,7 +350,11 @@ impl Handler for Commands {
         command(Number::GetInitialState),
     ];
 
+    // The event threads wait for locks that a command holds, and I/O may wait for them: no command asks for memory in a
+    // way that waits for I/O.
+
     fn command(request: &Request<'_>, reply: &mut Reply) -> Result {
+        let _noio = NoIo::enter();
         let message = parse(request)?;
         let answer = carry_out(&message, request.is_exclusive());
         let mut buffer = KVec::<u8>::zeroed(MESSAGE_MAX, GFP_KERNEL)?;
@@ -360,6 +367,7 @@ impl Handler for Commands {
     }
 
     fn dump_start(request: &Request<'_>) -> Result<KBox<Dump>> {
+        let _noio = NoIo::enter();
         let message = parse(request)?;
         let show_secret = request.has_capability(Capability::SysAdmin);
         Ok(KBox::new(Dump::new(&message, show_secret)?, GFP_KERNEL)?)
@@ -370,6 +378,7 @@ impl Handler for Commands {
         _request: &Request<'_>,
         messages: &mut DumpMessages<'_>,
     ) -> Result<Progress> {
+        let _noio = NoIo::enter();
         dump.put_next(messages)
     }
 }

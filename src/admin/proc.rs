@@ -22,9 +22,12 @@ use super::registry::{
     self,
     DeviceEntry, //
 };
-use crate::kernel_api::procfs::{
-    Show,
-    Text, //
+use crate::kernel_api::{
+    noio::NoIo,
+    procfs::{
+        Show,
+        Text, //
+    }, //
 };
 
 /// What stands for the checksum of the sources: tools want to see a word there.
@@ -35,6 +38,8 @@ pub(super) struct Overview;
 
 impl Show for Overview {
     fn show(text: &mut Text<'_>) {
+        // The registry is locked while memory is asked for, and the event threads, which I/O may wait for, want it too.
+        let _noio = NoIo::enter();
         // The text itself never fails.
         let _ = write_all(text);
     }

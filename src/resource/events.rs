@@ -11,12 +11,17 @@ use kernel::sync::Arc;
 use super::Resource;
 use crate::{
     admin,
-    kernel_api::kthread::StopFlag,
+    kernel_api::{
+        kthread::StopFlag,
+        noio::NoIo, //
+    },
     net, //
 };
 
 /// The thread that carries out events.
 pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
+    // I/O that memory waits for may wait for what is carried out here: sockets that are to be shut, for one.
+    let _noio = NoIo::enter();
     while resource.event_work.wait(stop) {
         while let Some(event) = take(resource) {
             handle(resource, &event);
