@@ -11,7 +11,7 @@ FIRST, SECOND = 0, 1
 
 def resources(after=FIRST):
     """Two resources with one device each; the second resyncs after the first. Slow, so that one can watch."""
-    speed = {"c-max-rate": "2M", "c-min-rate": "0"}
+    speed = {"c-plan-ahead": 0, "resync-rate": "2M", "c-min-rate": "0"}
     return (
         Resource("r0", 7788, (Volume(0, FIRST, "/dev/vdb"),), disk=speed),
         Resource("r1", 7789, (Volume(0, SECOND, "/dev/vdc"),), disk={**speed, "resync-after": f"r{after}/0"}),
