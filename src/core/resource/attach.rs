@@ -220,6 +220,8 @@ impl<'m> Resource<'m> {
             self.log(index, LogMessage::StateChangeFailed(code));
             let _ = self.change(index, Change::none().disk(DiskState::Failed), true);
         }
+        // It may have to be watched.
+        self.wishes.timer = true;
         self.superblock_changed(index);
     }
 

@@ -128,3 +128,20 @@ fn a_peer_whose_disk_hangs_gives_it_up() {
     assert_eq!(world.failures, Vec::<String>::new());
     let _ = number;
 }
+
+#[test]
+fn without_a_connection() {
+    let arena = Bump::new();
+    let mut world = synced(&arena, 10);
+    assert_eq!(world.command(BOB, Admin::Disconnect), Ok(()));
+    world.crash(ALICE);
+    world.boot(ALICE);
+    world.admin(ALICE, Admin::Attach(0));
+    world.run(SECOND);
+    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
+    world.run(SECOND);
+    world.nodes[ALICE].latency = 1000 * SECOND;
+    world.submit(ALICE, 0, io(Operation::Write, 0, 8), vec![4711; 8]);
+    let failed = |world: &World<'_>| disks(world, ALICE).0 == D::Failed;
+    assert!(world.run_until(5 * SECOND, failed));
+}
