@@ -79,7 +79,7 @@ pub(super) fn new_resource(target: &Target, name: &[u8], options: ResourceOption
     DONE
 }
 
-/// The threads of a resource run where the scheduler wants them; a mask is read so that a wrong one is found.
+/// A mask that cannot be read is refused here; nobody asks the threads that are bound to it later.
 fn check_cpu_mask(options: &ResourceOptions) -> Result<(), Refused> {
     if options.cpu_mask.is_empty() {
         return Ok(());
@@ -92,7 +92,6 @@ fn check_cpu_mask(options: &ResourceOptions) -> Result<(), Refused> {
         Ok(_) | Err(EOVERFLOW) => {}
         Err(error) => return Err(wrong(error)),
     }
-    pr_warn!("cpu-mask has no effect in this driver yet\n");
     Ok(())
 }
 
@@ -102,7 +101,11 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, ResourceOption
         let old = entry.look(|engine| engine.options().clone());
         let new = change.apply_to(&old)?;
         check_cpu_mask(&new)?;
+        let other_mask = new.cpu_mask != old.cpu_mask;
         entry.resource.engine(|engine| engine.set_options(new));
+        if other_mask {
+            entry.resource.bind_threads();
+        }
         DONE
     })
 }

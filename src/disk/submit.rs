@@ -32,6 +32,7 @@ use crate::{
             BlockOps,
             OpenMode, //
         },
+        module_params,
         noio::NoIo, //
     },
     resource::tokens::Waiting, //
@@ -63,7 +64,11 @@ impl BlockOps for Device {
         let index = device.index;
         device
             .resource
-            .peek(|guarded| guarded.engine.open(index, mode.write))
+            .peek(|guarded| {
+                guarded
+                    .engine
+                    .open(index, mode.write, module_params::allow_open_on_secondary())
+            })
             .map_err(|error| match error {
                 OpenError::ReadOnly => code::EROFS,
                 OpenError::WrongRole => code::EMEDIUMTYPE,

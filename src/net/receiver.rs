@@ -148,6 +148,9 @@ fn start_threads(resource: &Arc<Resource>, link: &Arc<Link>) -> Result<[Thread; 
         receive_acks(&owner, &own_link, stop)
     })?;
     acks.set_realtime();
+    for thread in [&data, &meta, &acks] {
+        resource.bind_thread(thread);
+    }
     Ok([data, meta, acks])
 }
 

@@ -26,6 +26,7 @@ use crate::{
         bio::BioPin,
         bio_vecs::BioVecs,
         kthread::StopFlag,
+        module_params,
         noio::NoIo,
         pages::PageBio,
         socket::{
@@ -186,10 +187,11 @@ impl Batch {
         let Some(part) = large else {
             return Ok(());
         };
-        let lend = match part.payload {
+        let stays = match part.payload {
             Payload::Request { stays, .. } => stays,
             _ => true,
         };
+        let lend = stays && !module_params::disable_sendpage();
         send_pages(resource, socket, part.source.vecs(), lend)
     }
 

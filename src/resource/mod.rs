@@ -72,7 +72,10 @@ use crate::{
     kernel_api::{
         bio_set::BioSet,
         clock,
-        kthread::Thread,
+        kthread::{
+            parse_cpu_mask,
+            Thread, //
+        },
         memory::Lender,
         pages::PagePool,
         random,
@@ -288,6 +291,7 @@ impl Resource {
         threads.event = event.ok();
         let complete = threads.disk.is_some() && threads.range.is_some() && threads.event.is_some();
         drop(threads);
+        self.bind_threads();
         if !complete {
             self.shut_down();
             return Err(ENOMEM);
@@ -491,8 +495,36 @@ impl Resource {
 
     /// Takes the place of the receiver; the old one has returned, or returns here.
     pub(crate) fn set_receiver(&self, receiver: Option<Thread>) {
+        if let Some(receiver) = &receiver {
+            self.bind_thread(receiver);
+        }
         let old = core::mem::replace(&mut self.threads.lock().receiver, receiver);
         drop(old);
+    }
+
+    /// Binds a thread to the processors of `cpu-mask`. Without a mask, or where none of its processors is there, it runs
+    /// anywhere. May sleep.
+    pub(crate) fn bind_thread(&self, thread: &Thread) {
+        let options = self.peek(|guarded| guarded.engine.options().clone());
+        let text = options.cpu_mask.as_str().unwrap_or_default();
+        if text.is_empty() {
+            return;
+        }
+        let bound = CString::try_from_fmt(fmt!("{text}"))
+            .and_then(|text| parse_cpu_mask(&text))
+            .and_then(|mask| thread.set_cpu_mask(&mask));
+        if bound.is_err() {
+            pr_warn!("cpu-mask {text} names no processor that is there\n");
+        }
+    }
+
+    /// `cpu-mask` changed. The threads of a link follow when it is made anew. May sleep.
+    pub(crate) fn bind_threads(&self) {
+        let threads = self.threads.lock();
+        let all = [&threads.disk, &threads.event, &threads.receiver];
+        for thread in all.into_iter().flatten() {
+            self.bind_thread(thread);
+        }
     }
 
     /// Ends the threads. The resource has no device, and is StandAlone. Sleeps.

@@ -371,14 +371,19 @@ impl Resource<'_> {
         Ok(())
     }
 
-    /// An application opens the device.
+    /// An application opens the device; `on_secondary` allows reading on a Secondary (module parameter `allow_oos`).
     ///
     /// # Errors
     ///
     /// Only a Primary can be used.
-    pub fn open(&mut self, index: DeviceIndex, write: bool) -> Result<(), OpenError> {
+    pub fn open(
+        &mut self,
+        index: DeviceIndex,
+        write: bool,
+        on_secondary: bool,
+    ) -> Result<(), OpenError> {
         let device = self.device_mut(index).ok_or(OpenError::Gone)?;
-        if device.state.role != Role::Primary {
+        if device.state.role != Role::Primary && (write || !on_secondary) {
             return Err(if write {
                 OpenError::ReadOnly
             } else {

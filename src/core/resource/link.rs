@@ -225,6 +225,7 @@ impl Resource<'_> {
             self.change_connection(Change::none().connection(ConnectionState::StandAlone), true);
         self.connection.conf = None;
         self.connection.receiver_running = false;
+        self.log(None, LogMessage::ReceiverTerminated);
         self.wishes.operations = true;
         AfterLink::Stop
     }

@@ -68,6 +68,10 @@ pub enum LogMessage {
     BadMagic,
     /// A volume that is not configured here.
     UnknownVolume(u16),
+    /// The receiver ends: there is no connection any more.
+    ReceiverTerminated,
+    /// Nothing can come of this connection: it is given up before it stands.
+    DiscardingNetwork,
     /// The sockets are closed.
     ConnectionClosed,
     /// The peer did not answer a ping.
@@ -264,6 +268,8 @@ impl fmt::Display for LogMessage {
             Self::UnknownVolume(volume) => {
                 write!(f, "The peer speaks of volume {volume}, which is not configured locally")
             }
+            Self::ReceiverTerminated => write!(f, "receiver terminated"),
+            Self::DiscardingNetwork => write!(f, "Discarding network configuration."),
             Self::ConnectionClosed => write!(f, "Connection closed"),
             Self::PingTimedOut => write!(f, "PingAck did not arrive in time."),
             Self::RequestTimedOut { ko_count, timeout } => write!(

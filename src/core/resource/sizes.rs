@@ -219,6 +219,12 @@ impl Resource<'_> {
 
     /// Both nodes cannot work together: no use in trying again.
     pub(super) fn give_up_connection(&mut self) {
+        if matches!(
+            self.connection.phase,
+            Phase::Features | Phase::Challenge | Phase::Response
+        ) {
+            self.log(None, LogMessage::DiscardingNetwork);
+        }
         let _ = self.change_connection(
             Change::none().connection(ConnectionState::Disconnecting),
             true,
