@@ -12,7 +12,7 @@ use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
 use super::Resource;
 use crate::state::change::{connection_needs_agreement, plan, still_waits, Path};
-use crate::state::{Change, ConnectionState, StateCode};
+use crate::state::{Change, ConnectionState, DiskState, StateCode};
 use crate::wire::RequestState;
 
 /// Names an operation whose result is not known yet.
@@ -52,6 +52,10 @@ impl Resource<'_> {
         let Some(old) = self.device(index).map(|device| device.state) else {
             return Err(StateCode::UnknownError);
         };
+        // Connected, an Outdated disk counts as UpToDate: an Inconsistent one must not get there by being outdated.
+        if change.disk == Some(DiskState::Outdated) && old.disk < DiskState::Outdated {
+            return Err(StateCode::LowerThanOutdated);
+        }
         let change = without_false_hope(&old, change);
         match plan(old, change, &self.context(index))? {
             Path::Local => self.change(index, change, false).map(|()| None),
