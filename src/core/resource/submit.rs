@@ -293,10 +293,22 @@ impl Resource<'_> {
         if io.read_ahead {
             return;
         }
-        if let Some(device) = self.device_mut(index) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        let is_source = matches!(
+            device.state.connection,
+            ConnectionState::WFBitMapS | ConnectionState::SyncSource | ConnectionState::PausedSyncS
+        );
+        // The target does not know of marks that the source makes by itself: it would never be done. A block that was not
+        // read is as good as before. One that was not written is not: the resync begins anew, with that mark.
+        if !is_source || io.is_write() {
             device.set_out_of_sync(io.sector, io.size);
         }
         self.disk_failed(index, io.sector, false);
+        if is_source && io.is_write() {
+            self.connection_failed(ConnectionState::NetworkFailure);
+        }
     }
 
     /// Something about a request changed: ends it, and forgets it, where that is due.
