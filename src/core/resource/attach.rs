@@ -268,7 +268,8 @@ fn disk_of(attachment: Attachment<'_>) -> Disk<'_> {
         volatile_cache: attachment.volatile_cache,
         in_flight: 0,
         metadata: MetadataWriter::default(),
-        written_since_flush: false,
+        // Nobody knows what its cache holds, from before it was detached perhaps.
+        written_since_flush: true,
         flushes: 0,
         failed: false,
         active_at: 0,
