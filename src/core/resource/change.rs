@@ -260,6 +260,9 @@ impl Resource<'_> {
         if old.connection.is_resync() && new.connection.is_resync() {
             self.resync_pause_changed(index, old, new);
         }
+        if old.connection.is_resync() && !new.connection.is_resync() {
+            self.forget_resync_requests(index);
+        }
     }
 
     fn after_peer_disk_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
@@ -414,6 +417,7 @@ impl Resource<'_> {
 
     fn after_disk_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
         if old.disk > DiskState::Failed && new.disk <= DiskState::Failed {
+            self.keep_uuids_of_failed_disk(index);
             // A disk that was told to go, and works, gets everything that memory knows.
             self.start_bitmap_write(index);
             self.progress = true;

@@ -242,6 +242,8 @@ pub struct Device<'m> {
     /// Our UUIDs went out over this link.
     pub(super) introduced: bool,
     pub(super) skip_initial_sync: bool,
+    /// What a disk that failed was called, and the peer still has to hear.
+    pub(super) uuids_of_failed_disk: Option<crate::wire::Uuids>,
     /// As source: the current UUID of the target when the resync began.
     pub(super) target_current: u64,
     /// As source: the target is known to have begun.
@@ -290,6 +292,7 @@ impl<'m> Device<'m> {
             discard_my_data: false,
             introduced: false,
             skip_initial_sync: false,
+            uuids_of_failed_disk: None,
             target_current: 0,
             target_begun: false,
             target_may_be_equal: false,

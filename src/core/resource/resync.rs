@@ -302,6 +302,16 @@ impl Resource<'_> {
         })
     }
 
+    /// A resync is over. Answers that still come belong to no other: they are not written, for the block may have changed
+    /// since they were read, and be marked.
+    pub(super) fn forget_resync_requests(&mut self, index: DeviceIndex) {
+        if let Some(device) = self.device_mut(index) {
+            for (_, request) in device.peer_requests.iter_mut() {
+                request.orphaned |= request.purpose == Purpose::ResyncWrite;
+            }
+        }
+    }
+
     /// The target wrote what the source sent.
     pub(super) fn resync_write_done(
         &mut self,
@@ -354,12 +364,18 @@ impl Resource<'_> {
         let id = device
             .awaited_resync(ack.sector, ack.size)
             .ok_or(ReceiveError::Malformed("blocks that were never asked for"))?;
-        device.resync.in_flight = device
-            .resync
-            .in_flight
-            .saturating_sub(u64::from(ack.size >> 9));
-        device.resync.pace.delivered(u64::from(ack.size >> 9));
-        if failed {
+        let forgotten = device
+            .peer_requests
+            .get(id)
+            .is_some_and(|request| request.orphaned);
+        if !forgotten {
+            device.resync.in_flight = device
+                .resync
+                .in_flight
+                .saturating_sub(u64::from(ack.size >> 9));
+            device.resync.pace.delivered(u64::from(ack.size >> 9));
+        }
+        if failed && !forgotten {
             device.count_failed_blocks(ack.sector, ack.size);
         }
         self.release_peer_request(index, id);

@@ -76,10 +76,30 @@ impl Resource<'_> {
     /// `P_UUIDS` as it is to be sent.
     pub(super) fn uuids_packet(&self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
         let device = self.device(index)?;
-        let disk = device.disk.as_ref()?;
         if device.state.disk < DiskState::Negotiating {
             return None;
         }
+        self.uuids_of_disk(index)
+    }
+
+    /// A disk fails while the peer has not yet heard how its data is called now: it hears it all the same, if the disk will
+    /// remember. A Primary without a disk must know that name, or it takes older data for what it used last.
+    pub(super) fn keep_uuids_of_failed_disk(&mut self, index: DeviceIndex) {
+        let queue = &self.connection.data_queue;
+        let waits = (0..queue.len()).any(|place| queue.get(place) == Some(&DataItem::Uuids(index)));
+        let durable = self
+            .device(index)
+            .and_then(|device| device.disk.as_ref())
+            .is_some_and(|disk| !disk.metadata.superblock_pending());
+        let uuids = self.uuids_of_disk(index).filter(|_| waits && durable);
+        if let Some(device) = self.device_mut(index) {
+            device.uuids_of_failed_disk = uuids;
+        }
+    }
+
+    fn uuids_of_disk(&self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
+        let device = self.device(index)?;
+        let disk = device.disk.as_ref()?;
         // Only looked at beside a state with a negotiating disk; that may be under way while ours is settled already.
         let inconsistent = device
             .attach_result
