@@ -229,6 +229,9 @@ impl World<'_> {
         let write = operation == Operation::Write;
         io.preflush = operation == Operation::Flush || (write && rng.chance(5));
         io.fua = write && rng.chance(5);
+        io.sync = rng.chance(20);
+        io.unmap &= rng.chance(80);
+        io.read_ahead = operation == Operation::Read && rng.chance(10);
         let value = self.history.next + 1;
         let values = match operation {
             Operation::Write => vec![value; sectors as usize],

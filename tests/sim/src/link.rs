@@ -22,6 +22,8 @@ pub struct Pipe {
     pub inbox: VecDeque<u8>,
     last_arrival: u64,
     in_flight: usize,
+    /// The stream broke before all that was sent came through.
+    pub truncated: bool,
 }
 
 impl Pipe {
@@ -60,6 +62,7 @@ impl Pipe {
         } else {
             rng.below(self.in_flight as u64 + 1) as usize
         };
+        self.truncated |= keep < self.in_flight;
         let mut rest: Vec<u8> = self.flight.drain(..).flat_map(|(_, bytes)| bytes).collect();
         rest.truncate(keep);
         self.in_flight = 0;
@@ -78,6 +81,8 @@ pub struct Link {
     pub broken: [bool; 2],
     /// What each node knew to prove when it took part.
     pub identities: [Option<Identity>; 2],
+    /// At the other end is no peer, but somebody who sends what it likes; or a peer that changed its mind.
+    pub stranger: bool,
 }
 
 impl Link {
@@ -88,6 +93,7 @@ impl Link {
             closed: [false; 2],
             broken: [false; 2],
             identities: [None; 2],
+            stranger: false,
         }
     }
 

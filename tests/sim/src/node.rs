@@ -54,8 +54,9 @@ pub struct Application {
 /// Block I/O on its way.
 #[derive(Clone, Debug)]
 pub enum DiskIo {
-    Request(DeviceIndex, Id),
-    Peer(DeviceIndex, Id),
+    /// With the moment of the disk when it began: a flush covers what was done before.
+    Request(DeviceIndex, Id, u64),
+    Peer(DeviceIndex, Id, u64),
     /// A flush covers what was written up to a moment of the disk.
     Flush(DeviceIndex, u64),
     Superblock(DeviceIndex, u64, Vec<u8>, u64),
@@ -138,6 +139,8 @@ pub struct Node<'a> {
     pub latency: u64,
     /// Errors: each so many-thousandth I/O fails.
     pub faults: u64,
+    /// In a wild world, where `on-io-error` may be `pass_on`: something could not be written: the disk is not what it is said to be.
+    pub passed_on: bool,
     /// The same for reading data alone.
     pub read_faults: u64,
 }

@@ -72,6 +72,8 @@ impl World<'_> {
         let link = self.current_link(node);
         if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
             if counts {
+                // In the middle of an introduction: the peer may not understand.
+                link.stranger = true;
                 link.identities[node] = Some(known);
             }
         }

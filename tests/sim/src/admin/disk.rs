@@ -109,4 +109,24 @@ impl World<'_> {
             }
         }
     }
+
+    /// The disk cannot be opened after all.
+    pub(super) fn attach_in_vain(&mut self, node: usize, volume: u8) -> AdminResult {
+        let now = self.now / 1000;
+        let device = DeviceIndex(volume);
+        let life = self.nodes[node].life.as_mut().ok_or("down")?;
+        if life
+            .engine
+            .device(device)
+            .is_none_or(|device| device.disk().is_some())
+        {
+            return Err("there is a disk already".into());
+        }
+        life.engine
+            .at(now)
+            .begin_attach(device)
+            .map_err(|code| format!("{code:?}"))?;
+        life.engine.abort_attach(device);
+        Err("no such disk".into())
+    }
 }

@@ -31,6 +31,10 @@ pub enum Admin {
     ResumeSync(u8),
     NewCurrentUuid(u8),
     NewCurrentUuidClear(u8),
+    AttachInVain(u8),
+    SuspendIo(u8),
+    ResumeIo(u8),
+    Outdate(u8),
 }
 
 /// A command that is being carried out.
@@ -129,6 +133,7 @@ impl World<'_> {
         }
         match running.command {
             Admin::Attach(volume) => Some(self.attach(node, volume)),
+            Admin::AttachInVain(volume) => Some(self.attach_in_vain(node, volume)),
             Admin::Connect => Some(self.connect(node, false)),
             Admin::ConnectDiscardMyData => Some(self.connect(node, true)),
             Admin::Disconnect | Admin::DisconnectForced => self.disconnect(node, running),
@@ -160,18 +165,31 @@ impl World<'_> {
             command => {
                 let life = self.nodes[node].life.as_mut()?;
                 let engine = life.engine.at(now / 1000);
-                let asked = match command {
-                    Admin::Invalidate(volume) => engine.invalidate(DeviceIndex(volume)),
-                    Admin::InvalidateRemote(volume) => {
-                        engine.invalidate_remote(DeviceIndex(volume))
-                    }
-                    Admin::PauseSync(volume) => {
-                        engine.request_change(DeviceIndex(volume), Change::none().user_paused(true))
-                    }
-                    Admin::ResumeSync(volume) => engine
-                        .request_change(DeviceIndex(volume), Change::none().user_paused(false)),
-                    _ => return Some(Err("no such command".into())),
-                };
+                let asked =
+                    match command {
+                        Admin::Invalidate(volume) => engine.invalidate(DeviceIndex(volume)),
+                        Admin::InvalidateRemote(volume) => {
+                            engine.invalidate_remote(DeviceIndex(volume))
+                        }
+                        Admin::PauseSync(volume) => engine
+                            .request_change(DeviceIndex(volume), Change::none().user_paused(true)),
+                        Admin::ResumeSync(volume) => engine
+                            .request_change(DeviceIndex(volume), Change::none().user_paused(false)),
+                        Admin::SuspendIo(volume) => engine
+                            .request_change(DeviceIndex(volume), Change::none().suspended(true)),
+                        Admin::ResumeIo(volume) => {
+                            let change = Change::none()
+                                .suspended(false)
+                                .suspended_no_data(false)
+                                .suspended_fencing(false);
+                            engine.request_change(DeviceIndex(volume), change)
+                        }
+                        Admin::Outdate(volume) => {
+                            let change = Change::none().disk(DiskState::Outdated);
+                            engine.request_change(DeviceIndex(volume), change)
+                        }
+                        _ => return Some(Err("no such command".into())),
+                    };
                 self.asked(node, running, asked)
             }
         }

@@ -27,6 +27,9 @@ impl World<'_> {
         let queued = life.backlog.iter().any(|(on, _)| *on == device);
         if role == Role::Secondary && (queued || life.engine.has_application_io(device)) {
             // A mounted file system would have kept the device open: nobody demotes under load.
+            if now.saturating_sub(running.started) > 10_000_000 {
+                return Some(Err("device is held open by someone".into()));
+            }
             self.wait(node, running, 1000);
             return None;
         }

@@ -2,15 +2,20 @@
 
 //! What kind of world a seed means: its machines, its cables, its configuration.
 
+use drbd_core::config::disk::DiskConf;
+use drbd_core::config::net::NetConf;
 use drbd_core::config::policy::{OnCongestion, OnIoError, OnNoData, Protocol, ReadBalancing};
 
 use crate::rng::Rng;
 use crate::world::Setup;
 
+/// Whether nights know of peers that speak an older protocol.
+const OLD_PEERS: bool = false;
+
 /// A world for a seed.
-pub fn setup(rng: &mut Rng) -> Setup {
+pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
     let mut setup = Setup {
-        volumes: *rng.pick(&[1, 1, 1, 2]),
+        volumes: *rng.pick(&[1, 1, 1, 1, 2, 3]),
         device_sectors: *rng.pick(&[1024, 1024, 1024, 2048, 2048, 2048, 4096, 4096, 40_000]),
         internal: rng.chance(50),
         volatile: rng.chance(70),
@@ -22,21 +27,37 @@ pub fn setup(rng: &mut Rng) -> Setup {
     if setup.internal {
         setup.device_sectors += 400;
     }
-    setup.net.wire_protocol = *rng.pick(&[Protocol::A, Protocol::B, Protocol::C, Protocol::C]);
-    setup.net.max_epoch_size = *rng.pick(&[1, 3, 20, 2048]);
-    setup.net.max_buffers = *rng.pick(&[32, 2048]);
-    setup.net.use_rle = rng.chance(70);
-    setup.net.ping_int = *rng.pick(&[1, 10]);
     if rng.chance(30) {
         crate::secrets::put(&mut setup.net, crate::secrets::RIGHT);
+    }
+    if rng.chance(20) {
+        setup.larger = rng.below(2000);
+    }
+    if rng.chance(30) {
+        setup.features = rng.below(16) as u32;
+    }
+    if OLD_PEERS && setup.volumes == 1 && rng.chance(30) {
+        setup.newest_protocol = *rng.pick(&[86, 87, 88, 89, 90, 91, 93, 94, 95, 96, 97, 99, 100]);
     }
     setup.sizes.requests = *rng.pick(&[2, 8, 64]);
     setup.sizes.peer_requests = *rng.pick(&[4, 16, 64]);
     setup.sizes.epochs = *rng.pick(&[4, 16]);
     setup.sizes.extents = *rng.pick(&[3, 7, 67]);
-    setup.disk.c_plan_ahead = *rng.pick(&[0, 20]);
-    setup.disk.resync_rate = *rng.pick(&[500, 10_000]);
-    setup.net.on_congestion = match setup.net.wire_protocol {
+    setup.options.on_no_data =
+        *rng.pick(&[OnNoData::IoError, OnNoData::IoError, OnNoData::SuspendIo]);
+    net(rng, &mut setup.net);
+    disk(rng, &mut setup.disk, orderly, setup.volatile);
+    setup
+}
+
+/// Options of the connection.
+pub fn net(rng: &mut Rng, net: &mut NetConf) {
+    net.wire_protocol = *rng.pick(&[Protocol::A, Protocol::B, Protocol::C, Protocol::C]);
+    net.max_epoch_size = *rng.pick(&[1, 3, 20, 2048]);
+    net.max_buffers = *rng.pick(&[32, 2048]);
+    net.use_rle = rng.chance(70);
+    net.ping_int = *rng.pick(&[1, 10]);
+    net.on_congestion = match net.wire_protocol {
         Protocol::A => *rng.pick(&[
             OnCongestion::Block,
             OnCongestion::PullAhead,
@@ -45,13 +66,24 @@ pub fn setup(rng: &mut Rng) -> Setup {
         ]),
         _ => OnCongestion::Block,
     };
-    setup.net.cong_fill = *rng.pick(&[0, 8, 200, 2000]);
-    setup.net.cong_extents = *rng.pick(&[2, 67]);
-    setup.options.on_no_data = *rng.pick(&[OnNoData::IoError, OnNoData::SuspendIo]);
-    setup.disk.disk_timeout = *rng.pick(&[0, 5, 30]);
-    setup.disk.read_balancing = *rng.pick(ReadBalancing::ALL);
-    setup.disk.on_io_error = *rng.pick(&[OnIoError::PassOn, OnIoError::Detach]);
-    setup
+    net.cong_fill = *rng.pick(&[0, 8, 200, 2000]);
+    net.cong_extents = *rng.pick(&[2, 67]);
+}
+
+/// Options of a disk.
+pub fn disk(rng: &mut Rng, disk: &mut DiskConf, orderly: bool, volatile: bool) {
+    disk.c_plan_ahead = *rng.pick(&[0, 20]);
+    disk.resync_rate = *rng.pick(&[500, 10_000]);
+    disk.read_balancing = *rng.pick(ReadBalancing::ALL);
+    disk.on_io_error = *rng.pick(OnIoError::ALL);
+    if orderly {
+        // A Primary without peer that goes on with an Inconsistent disk gives up what nobody else has.
+        disk.on_io_error = *rng.pick(&[OnIoError::CallHelper, OnIoError::Detach]);
+    }
+    disk.disk_timeout = *rng.pick(&[0, 5, 30]);
+    // Who has no cache that can be lost needs no flushes.
+    disk.disk_flushes = volatile || rng.chance(50);
+    disk.md_flushes = volatile || rng.chance(50);
 }
 
 /// How fast it resyncs, from a number of its own.

@@ -45,6 +45,10 @@ impl World<'_> {
                     return;
                 }
             }
+            // A handler may have stopped one only now.
+            for node in 0..2 {
+                self.start_again(node);
+            }
             let idle = self.nodes.iter().all(|node| {
                 node.life
                     .as_ref()
@@ -60,6 +64,9 @@ impl World<'_> {
                 continue;
             }
             for node in 0..2 {
+                if self.is_suspended_by_hand(node) {
+                    self.admin(node, Admin::ResumeIo(0));
+                }
                 for volume in 0..self.setup.volumes {
                     let Some(state) = self.engine_state(node, volume) else {
                         continue;
@@ -226,6 +233,8 @@ impl World<'_> {
             }
             let node = self.rng.below(2) as usize;
             for role in 0..2 {
+                // Whoever waits for data hears that there is none.
+                let _ = self.command(role, Admin::ResumeIo(volume as u8));
                 let _ = self.command(role, Admin::Demote(volume as u8));
             }
             let _ = self.command(node, Admin::PromoteForced(volume as u8));

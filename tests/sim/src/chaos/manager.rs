@@ -160,6 +160,15 @@ impl World<'_> {
                 self.coverage.count("fail-overs");
             }
         }
+        if old.role == Role::Primary
+            && old.disk == DiskState::UpToDate
+            && new.disk < DiskState::UpToDate
+        {
+            if let Some(plan) = self.plan.as_mut() {
+                // With protocol A, what the disk had may be on its way to the peer still.
+                plan.promises &= !plan.ever_a;
+            }
+        }
         let both = self.in_sync();
         let target = new.connection == ConnectionState::SyncTarget;
         let Some(plan) = self.plan.as_mut() else {

@@ -11,7 +11,7 @@ pub mod events;
 mod healing;
 mod manager;
 
-use drbd_core::config::policy::{OnIoError, Protocol};
+use drbd_core::config::policy::Protocol;
 use drbd_core::state::ConnectionState;
 
 use crate::admin::Admin;
@@ -55,13 +55,9 @@ impl<'a> World<'a> {
     /// A world that is about to go wrong.
     pub fn chaotic(arena: &'a bumpalo::Bump, seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
-        let mut setup = choice::setup(&mut rng);
-        choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
         let orderly = rng.chance(60);
-        if orderly {
-            // A Primary without peer that goes on with an Inconsistent disk gives up what nobody else has.
-            setup.disk.on_io_error = OnIoError::Detach;
-        }
+        let mut setup = choice::setup(&mut rng, orderly);
+        choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
         let ever_a = setup.net.wire_protocol == Protocol::A;
         let mut world = Self::new(arena, seed, setup);
         let pause = *rng.pick(&[30_000, 300_000, 3_000_000]);

@@ -28,7 +28,7 @@ impl Checker for Acknowledged {
         let Some(state) = world.engine_state(node, usize::from(volume)) else {
             return Ok(());
         };
-        if state.disk == DiskState::UpToDate {
+        if state.disk == DiskState::UpToDate && !world.nodes[node].passed_on {
             check_content(world, node, number, record)?;
         }
         let peer = 1 - node;
@@ -38,6 +38,7 @@ impl Checker for Acknowledged {
         if mirrored
             && world.disk_is_good(peer, volume)
             && world.nodes[peer].life.is_some()
+            && !world.nodes[peer].passed_on
             && world.nodes[peer].boot == record.peer_boot
         {
             check_content(world, peer, number, record)?;

@@ -17,7 +17,7 @@ impl Checker for ReadErrors {
 
     fn ends(&mut self, world: &World<'_>, number: u64, record: &Record) -> Verdict {
         let failed = record.ended.is_some_and(|(_, good)| !good);
-        if record.io.operation != Operation::Read || !failed {
+        if record.io.operation != Operation::Read || record.io.read_ahead || !failed {
             return Ok(());
         }
         let peer = &world.nodes[1 - record.node];

@@ -50,11 +50,13 @@ impl World<'_> {
         };
         let io = match effect {
             Effect::None => return,
-            Effect::SubmitRequest { device, request } => DiskIo::Request(device, request),
+            Effect::SubmitRequest { device, request } => {
+                DiskIo::Request(device, request, disks[usize::from(device.0)].now())
+            }
             Effect::SubmitPeerRequest {
                 device,
                 peer_request,
-            } => DiskIo::Peer(device, peer_request),
+            } => DiskIo::Peer(device, peer_request, disks[usize::from(device.0)].now()),
             Effect::ReleasePeerRequest {
                 device,
                 peer_request,
@@ -109,20 +111,27 @@ impl World<'_> {
     fn faults(&self, node: usize, io: &DiskIo) -> u64 {
         let place = &self.nodes[node];
         let reads = place.life.as_ref().is_some_and(|life| match io {
-            DiskIo::Request(device, id) => life
+            DiskIo::Request(device, id, _) => life
                 .requests
                 .get(&(device.0, id.to_u64()))
                 .is_some_and(|application| application.io.operation == Operation::Read),
-            DiskIo::Peer(device, id) => life
+            DiskIo::Peer(device, id, _) => life
                 .engine
                 .peer_request(*device, *id)
                 .is_some_and(|request| request.operation == Operation::Read),
             _ => false,
         });
-        if reads {
-            place.faults.max(place.read_faults)
+        // The only good disk that fails is a disaster that no promise outlives.
+        let promised = self.plan.as_ref().is_some_and(|plan| plan.orderly);
+        let faults = if promised && !self.in_sync() {
+            0
         } else {
             place.faults
+        };
+        if reads {
+            faults.max(place.read_faults)
+        } else {
+            faults
         }
     }
 
@@ -137,6 +146,8 @@ impl World<'_> {
         };
         let faults = self.faults(node, &io);
         let good = faults == 0 || self.rng.below(1000) >= faults;
+        let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
+        self.nodes[node].passed_on |= !good && !orderly;
         if good {
             self.do_io(node, &io);
         }
@@ -146,8 +157,8 @@ impl World<'_> {
         };
         let engine = life.engine.at(now);
         match io {
-            DiskIo::Request(device, id) => engine.local_io_done(device, id, good),
-            DiskIo::Peer(device, id) => engine.peer_io_done(device, id, good),
+            DiskIo::Request(device, id, _) => engine.local_io_done(device, id, good),
+            DiskIo::Peer(device, id, _) => engine.peer_io_done(device, id, good),
             DiskIo::Flush(device, _) => engine.flush_done(device, good),
             DiskIo::Superblock(device, ..) => engine.superblock_written(device, good),
             DiskIo::ActivityLog(device, ..) => engine.activity_log_written(device, good),

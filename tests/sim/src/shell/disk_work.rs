@@ -20,7 +20,7 @@ impl World<'_> {
             return;
         };
         let line = match io {
-            DiskIo::Request(device, id) => {
+            DiskIo::Request(device, id, _) => {
                 let request = &life.requests.get(&key(*device, *id));
                 request.map(|application| {
                     let io = application.io;
@@ -33,7 +33,7 @@ impl World<'_> {
                     )
                 })
             }
-            DiskIo::Peer(device, id) => life.engine.peer_request(*device, *id).map(|request| {
+            DiskIo::Peer(device, id, _) => life.engine.peer_request(*device, *id).map(|request| {
                 let content = life
                     .peer_pages
                     .get(&key(*device, *id))
@@ -61,7 +61,7 @@ impl World<'_> {
             return;
         };
         match io {
-            DiskIo::Request(device, id) => {
+            DiskIo::Request(device, id, moment) => {
                 let disk = &mut place.disks[usize::from(device.0)];
                 let Some(application) = life.requests.get_mut(&(device.0, id.to_u64())) else {
                     return;
@@ -71,10 +71,10 @@ impl World<'_> {
                 disk.done += sectors;
                 match io.operation {
                     Operation::Read => application.values = disk.read(io.sector, sectors),
-                    Operation::Flush => disk.flush(disk.now()),
+                    Operation::Flush => disk.flush(*moment),
                     Operation::Write => {
                         if io.preflush {
-                            disk.flush(disk.now());
+                            disk.flush(*moment);
                         }
                         disk.write(io.sector, &application.values, io.fua);
                     }
@@ -83,7 +83,7 @@ impl World<'_> {
                     }
                 }
             }
-            DiskIo::Peer(device, id) => {
+            DiskIo::Peer(device, id, moment) => {
                 let disk = &mut place.disks[usize::from(device.0)];
                 let Some(request) = life.engine.peer_request(*device, *id).copied() else {
                     return;
@@ -109,7 +109,7 @@ impl World<'_> {
                     }
                     Operation::Write => {
                         if flags.contains(DataFlags::FLUSH) {
-                            disk.flush(disk.now());
+                            disk.flush(*moment);
                         }
                         if let Some(values) = life.peer_pages.get(&key) {
                             disk.write(sector, values, flags.contains(DataFlags::FUA));

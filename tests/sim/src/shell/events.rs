@@ -60,6 +60,10 @@ impl World<'_> {
             }
             Event::Writable { .. } => {}
             Event::CallHelper { helper, .. } => {
+                if helper == Helper::LocalIoError && self.rng.chance(50) {
+                    let at = self.now + self.rng.range(1, 100_000);
+                    self.push(at, Ev::Halt(node, boot));
+                }
                 self.tell(node, || format!("helper {}", helper.name()));
             }
             Event::CallHelperAndReport { device, helper } => {
@@ -78,7 +82,12 @@ impl World<'_> {
             Event::StopReceiver => {}
             Event::DiskIsIdle { device } => {
                 if let Some(life) = self.nodes[node].life.as_mut() {
-                    if life.engine.take_disk(device).is_none() {
+                    // An attach that came to nothing leaves no disk.
+                    let has_one = |life: &crate::node::Life<'_>| {
+                        let device = life.engine.device(device);
+                        device.is_some_and(|device| device.disk().is_some())
+                    };
+                    if life.engine.take_disk(device).is_none() && has_one(life) {
                         self.fail(format!(
                             "node {node}: the disk is said to be idle, and is not"
                         ));

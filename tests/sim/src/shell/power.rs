@@ -17,12 +17,16 @@ impl World<'_> {
             .unwrap_or_default();
         for io in flight {
             match &io {
-                DiskIo::Superblock(device, sector, bytes, _)
-                | DiskIo::ActivityLog(device, sector, bytes, _)
-                | DiskIo::Page(device, _, sector, bytes, _) => {
+                DiskIo::Superblock(device, sector, bytes, moment)
+                | DiskIo::ActivityLog(device, sector, bytes, moment)
+                | DiskIo::Page(device, _, sector, bytes, moment) => {
                     let disk = &mut self.nodes[node].disks[usize::from(device.0)];
                     // A superblock is one sector that matters: it is never half there.
                     let survives = *self.rng.pick(&[0, 50, 100]);
+                    if survives > 0 && disk.internal {
+                        // A write with a flush in front of it begins after that flush.
+                        disk.flush(*moment);
+                    }
                     for (offset, part) in bytes.chunks(512).enumerate() {
                         if self.rng.chance(survives) {
                             disk.write_meta(sector + offset as u64, part);
@@ -54,7 +58,7 @@ impl World<'_> {
             return;
         };
         let (device, sector, values) = match io {
-            DiskIo::Request(device, id) => {
+            DiskIo::Request(device, id, _) => {
                 let Some(application) = life.requests.get(&(device.0, id.to_u64())) else {
                     return;
                 };
@@ -67,7 +71,7 @@ impl World<'_> {
                 };
                 (device, application.io.sector, values)
             }
-            DiskIo::Peer(device, id) => {
+            DiskIo::Peer(device, id, _) => {
                 let Some(request) = life.engine.peer_request(*device, *id) else {
                     return;
                 };

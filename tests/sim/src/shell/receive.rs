@@ -270,7 +270,12 @@ impl World<'_> {
 
     fn refused(&mut self, node: usize, error: ReceiveError) -> Step {
         self.tell(node, || format!("refuses a packet: {error:?}"));
+        let stranger = self
+            .current_link(node)
+            .and_then(|link| self.links.get(&link))
+            .is_some_and(|link| link.stranger);
         if !self.garbage
+            && !stranger
             && self.peers_know_each_other(node)
             && !matches!(error, ReceiveError::GoingDown | ReceiveError::Incompatible)
         {

@@ -47,8 +47,8 @@ impl World<'_> {
             };
             if !pipes.broken[node] && pipes.pipes[node][DATA].unread() > self.setup.socket_room {
                 let boot = self.nodes[node].boot;
-                let at = self.now + 500_000;
-                self.push(at, Ev::Stall(node, boot));
+                let wait = u64::from(self.nodes[node].net.timeout) * 100_000;
+                self.push(self.now + wait, Ev::Stall(node, boot, link));
                 return;
             }
             let broken = pipes.broken[node];
@@ -61,6 +61,7 @@ impl World<'_> {
             }
             let mut bytes = buffer[..outgoing.head].to_vec();
             self.coverage.packet(&bytes);
+            self.setup.make_older(&mut bytes);
             let sending = match outgoing.payload {
                 Payload::None => None,
                 Payload::Request {
@@ -134,11 +135,14 @@ impl World<'_> {
     }
 
     pub fn sent(&mut self, node: usize) {
-        let broken = self
+        // A socket that took everything says so, even if it breaks in the same moment: the peer may have it all.
+        let lost = self
             .current_link(node)
             .and_then(|link| self.links.get(&link))
-            .is_none_or(|link| link.broken[node]);
-        self.word_of_sender(node, !broken);
+            .is_none_or(|link| {
+                link.broken[node] && (link.pipes[node][DATA].truncated || link.closed[1 - node])
+            });
+        self.word_of_sender(node, !lost);
         let closing = self.nodes[node]
             .life
             .as_ref()
@@ -151,10 +155,11 @@ impl World<'_> {
     }
 
     /// The socket took nothing for a while: the engine decides whether that is too long.
-    pub fn stalled(&mut self, node: usize) {
+    pub fn stalled(&mut self, node: usize, link: u32) {
         let now = self.now / 1000;
         let full = self
             .current_link(node)
+            .filter(|current| *current == link)
             .and_then(|link| self.links.get(&link))
             .is_some_and(|link| {
                 !link.broken[node] && link.pipes[node][DATA].unread() > self.setup.socket_room

@@ -33,6 +33,14 @@ impl World<'_> {
         self.plan.as_ref().is_some_and(|plan| plan.promises)
     }
 
+    /// An administrator has applications wait on this node.
+    pub fn is_suspended_by_hand(&self, node: usize) -> bool {
+        (0..self.setup.volumes).any(|volume| {
+            self.engine_state(node, volume)
+                .is_some_and(|state| state.suspended)
+        })
+    }
+
     /// Nothing is under way.
     pub fn is_idle(&self) -> bool {
         let quiet = (0..2)

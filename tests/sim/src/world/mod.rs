@@ -45,8 +45,12 @@ pub enum Ev {
     Admin(usize, u32),
     Dial(usize, u32),
     LinkUp(usize, u32, u32),
-    Stall(usize, u32),
+    Stall(usize, u32, u32),
     Reset(u32, usize),
+    /// The node's own administrator had it stopped, should a disk fail.
+    Halt(usize, u32),
+    /// A stranger is tired of waiting.
+    Leave(u32, usize),
     Chaos,
     Crash(usize, u32),
     Application(usize, u32),
@@ -94,10 +98,11 @@ impl<'a> World<'a> {
     pub fn new(arena: &'a Bump, seed: u64, setup: Setup) -> Self {
         let mut rng = Rng::new(seed);
         let mut nodes = Vec::new();
-        for _ in 0..2 {
+        for number in 0..2 {
+            let sectors = setup.device_sectors + setup.larger * number;
             let disks = (0..setup.volumes)
                 .map(|_| {
-                    let mut disk = Disk::new(setup.device_sectors, setup.internal, setup.volatile);
+                    let mut disk = Disk::new(sectors, setup.internal, setup.volatile);
                     metadata::create(&mut disk, rng.next());
                     disk
                 })
@@ -111,6 +116,7 @@ impl<'a> World<'a> {
                 sizes: setup.sizes,
                 latency: setup.disk_latency,
                 faults: 0,
+                passed_on: false,
                 read_faults: 0,
             });
         }
@@ -316,7 +322,7 @@ impl<'a> World<'a> {
             }
             Ev::Dial(node, boot) if self.lives(node, boot) => self.dial(node),
             Ev::LinkUp(node, boot, link) if self.lives(node, boot) => self.link_up(node, link),
-            Ev::Stall(node, boot) if self.lives(node, boot) => self.stalled(node),
+            Ev::Stall(node, boot, link) if self.lives(node, boot) => self.stalled(node, link),
             Ev::Arrive(link, from, socket) => self.arrive(link, from, socket),
             Ev::Reset(link, node) => {
                 if let Some(link) = self.links.get_mut(&link) {
@@ -326,6 +332,8 @@ impl<'a> World<'a> {
             }
             Ev::Crash(node, boot) if self.lives(node, boot) => self.crash(node),
             Ev::Application(node, boot) if self.lives(node, boot) => self.application(node),
+            Ev::Halt(node, boot) if self.lives(node, boot) => self.crash(node),
+            Ev::Leave(link, node) => self.leave(link, node),
             Ev::Chaos => self.chaos(),
             _ => {}
         }

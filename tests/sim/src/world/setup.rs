@@ -5,6 +5,7 @@
 use drbd_core::config::disk::DiskConf;
 use drbd_core::config::net::NetConf;
 use drbd_core::config::resource::ResourceOptions;
+use drbd_core::wire::PROTOCOL_VERSION_MAX;
 
 use crate::node::Sizes;
 
@@ -24,6 +25,11 @@ pub struct Setup {
     pub socket_room: usize,
     /// A volume resyncs after the one before it (`resync-after`).
     pub one_after_the_other: bool,
+    /// So many sectors more has the disk of the second node.
+    pub larger: u64,
+    /// The newest protocol that both speak, and their features: the packet that says so is changed on its way.
+    pub newest_protocol: u32,
+    pub features: u32,
 }
 
 impl Default for Setup {
@@ -41,6 +47,30 @@ impl Default for Setup {
             net_latency: 200,
             socket_room: 64 * 1024,
             one_after_the_other: false,
+            larger: 0,
+            newest_protocol: PROTOCOL_VERSION_MAX,
+            features: u32::MAX,
+        }
+    }
+}
+
+/// `P_CONNECTION_FEATURES`, in the header of its time.
+const FEATURES: [u8; 8] = [0x83, 0x74, 0x02, 0x67, 0xff, 0xfe, 0x00, 0x48];
+
+impl Setup {
+    /// The first packet of a connection says how old the node is that sends it.
+    pub fn make_older(&self, packet: &mut [u8]) {
+        if let Some((FEATURES, body)) = packet
+            .split_first_chunk_mut()
+            .map(|(head, body)| (*head, body))
+        {
+            let [_, features, newest, ..] = body.as_chunks_mut::<4>().0 else {
+                return;
+            };
+            *features = (u32::from_be_bytes(*features) & self.features).to_be_bytes();
+            *newest = u32::from_be_bytes(*newest)
+                .min(self.newest_protocol)
+                .to_be_bytes();
         }
     }
 }

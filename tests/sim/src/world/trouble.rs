@@ -2,7 +2,10 @@
 
 //! What can happen to machines and cables.
 
+use drbd_core::state::ConnectionState;
+
 use crate::node::Receiver;
+use crate::rng::Rng;
 use crate::world::{Ev, World};
 
 /// What a crash waits for: the worst moments are those at which somebody was just told something.
@@ -98,4 +101,62 @@ impl World<'_> {
             }
         }
     }
+
+    /// Somebody who is no peer connects to a node that looks for one.
+    pub fn visit(&mut self, node: usize, rng: &mut Rng) -> bool {
+        let looks = self.nodes[node].life.as_ref().is_some_and(|life| {
+            life.receiver == Receiver::Searching
+                && life.engine.connection().state() == ConnectionState::WFConnection
+        });
+        if !looks {
+            return false;
+        }
+        let number = self.new_link();
+        let Some(link) = self.links.get_mut(&number) else {
+            return false;
+        };
+        link.stranger = true;
+        for pipe in &mut link.pipes[1 - node] {
+            if rng.chance(50) {
+                // It knows how such a conversation begins.
+                pipe.inbox.extend(hello(rng));
+            }
+            let garbage = *rng.pick(&[0, 1, 8, 100, 5000]);
+            pipe.inbox
+                .extend((0..garbage).map(|_| rng.below(256) as u8));
+        }
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.receiver = Receiver::Met(number);
+        }
+        self.tell(node, || "is called by a stranger".into());
+        let boot = self.nodes[node].boot;
+        self.push(
+            self.now + rng.range(10, 2000),
+            Ev::LinkUp(node, boot, number),
+        );
+        let leaves = self.now + rng.range(10_000, 5_000_000);
+        self.push(leaves, Ev::Leave(number, 1 - node));
+        true
+    }
+
+    /// A stranger hangs up.
+    pub fn leave(&mut self, link: u32, stranger: usize) {
+        if let Some(link) = self.links.get_mut(&link) {
+            link.closed[stranger] = true;
+            link.broken[stranger] = true;
+        }
+        self.poke(1 - stranger);
+    }
+}
+
+/// `P_CONNECTION_FEATURES` of somebody.
+fn hello(rng: &mut Rng) -> Vec<u8> {
+    let mut packet = vec![0x83, 0x74, 0x02, 0x67, 0xff, 0xfe, 0x00, 0x48];
+    let oldest = *rng.pick(&[86, 86, 1, 101, 110, u32::MAX]);
+    let newest = *rng.pick(&[101, 101, 86, 0, 120]);
+    for field in [oldest, 15, newest] {
+        packet.extend(u32::to_be_bytes(field));
+    }
+    packet.resize(80, 0);
+    packet
 }

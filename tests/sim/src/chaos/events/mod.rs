@@ -28,6 +28,7 @@ macro_rules! events {
 
 events! {
     attach_and_connect,
+    attach_fails,
     boot,
     change_options,
     change_secret,
@@ -37,15 +38,20 @@ events! {
     cut,
     detach,
     disconnect,
+    disk_errors,
     hanging_disk,
     invalidate,
     invalidate_remote,
     lost_blocks,
     network_is_back,
+    outdate,
     partition,
     pause_sync,
+    resume_io,
     resume_sync,
     slow_link,
+    stranger,
+    suspend_io,
     wild_commands,
 }
 
