@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
 
-.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench test sim fuzz
+.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench test sim sim-mutants fuzz
 
 module: ## build drbd.ko (the default)
 	@scripts/build-module modules
@@ -29,6 +29,9 @@ test-host: ## run the tests of the core on the host
 
 sim: ## the engine against random disasters: for a minute, or SEED=n with its story, or SEEDS=n
 	@scripts/cargo run -q --release -p drbd-sim -- $(if $(SEED),--seed $(SEED)) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
+
+sim-mutants: ## deliberate faults in a copy of the engine: the simulator has to find each; QUICK=1, NAMES='uuid barrier'
+	@scripts/cargo run -q -p drbd-mutants -- $(if $(QUICK),--quick) $(if $(TABLE),--table $(TABLE)) $(NAMES)
 
 fuzz: ## bytes that a fuzzer invents, for every decoder and from a hostile peer; FUZZ_SECONDS=60 in all
 	@scripts/fuzz $(TARGETS)
