@@ -47,6 +47,11 @@ seeds! {
     activity_log_suspended_while_connected = 4691,
     outdated_disk_meets_a_diskless_peer = 7794,
     both_disconnect_during_a_resync = 3122,
+    inconsistent_disk_outdated = 5252,
+    source_that_passes_errors_on = 530,
+    cache_of_a_disk_that_was_attached_again = 7719,
+    answer_to_an_earlier_resync = 6093,
+    name_of_a_disk_that_failed_at_once = 187,
 }
 
 #[test]
