@@ -39,8 +39,8 @@ fuzz: ## bytes that a fuzzer invents, for every decoder and from a hostile peer;
 demo: lab module ## two stock machines mirror a disk, lose one, and become whole again: the story, as it happens
 	@scripts/demo
 
-pair: lab module ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards
-	@python3 -m tests.pair --a $(or $(A),rust) --b $(or $(B),rust) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
+pair: lab module ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards, KERNEL=watched a kernel that checks memory
+	@python3 -m tests.pair --kernel $(or $(KERNEL),stock) --a $(or $(A),rust) --b $(or $(B),rust) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
 
 bench: lab module ## the same work on the kernel's own driver and on ours; ratios to bench/out/latest.json
 	@python3 -m bench

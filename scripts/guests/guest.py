@@ -88,6 +88,7 @@ class Guest:
         return time.monotonic(), float(self.text("cat /proc/uptime").split()[0]), time.monotonic()
 
     def _wait_ready(self, timeout):
+        timeout *= self._lab.patience
         try:
             if self._channel.wait_ready(timeout):
                 return
@@ -110,6 +111,11 @@ class Guest:
             self._channel.close()
 
     @property
+    def patience(self):
+        """How many times longer than usual something may take."""
+        return self._lab.patience
+
+    @property
     def is_on(self):
         """Whether the machine runs."""
         return self._qemu is not None and self._qemu.poll() is None
@@ -126,7 +132,7 @@ class Guest:
         """Runs a command to its end. Raises CommandFailed on a code other than 0, unless `check` is false."""
         running = self.spawn(command)
         running.write(input, end=True)
-        result = running.wait(timeout)
+        result = running.wait(timeout * self._lab.patience)
         return result.check() if check else result
 
     def text(self, command, timeout=30):
@@ -148,6 +154,7 @@ class Guest:
 
     def wait_until(self, command, timeout=30, interval=0.3):
         """Runs a command again and again until its code is 0; TimeLimit with its last output when it never is."""
+        timeout *= self._lab.patience
         deadline = time.monotonic() + timeout
         while True:
             result = self.run(command, max(1, deadline - time.monotonic()), check=False)
@@ -193,7 +200,7 @@ class Guest:
     def _command(self, socket_path, initramfs):
         home = self._lab.home
         accelerator = self._lab.accelerator
-        options = f"console=ttyS0 panic=-1 quiet random.trust_cpu=on mitigations=off {self._kernel_options}"
+        options = f"console=ttyS0 panic=-1 quiet random.trust_cpu=on mitigations=off {self._lab.kernel_options} {self._kernel_options}"
         kernel, processor = home / "guest/vmlinuz", "host"
         if accelerator == "tcg":
             # What costs an emulated processor seconds, and tells nothing about DRBD.

@@ -13,6 +13,14 @@ from .guest import START_SECONDS, Guest
 from .link import DirectLink, Link
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
+# How guests can start the stock kernel: how many times longer than usual something may take, and words for the command
+# line.
+KERNELS = {
+    "stock": (1, ""),
+    # What it can watch by itself: every object of a slab and every page is checked when it is given out and given back,
+    # and whoever asked for it is remembered; tasks are preempted wherever that is possible.
+    "watched": (2, "slub_debug=FZPU page_poison=1 kfence.sample_interval=100 preempt=full"),
+}
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -24,12 +32,15 @@ def _die_with_parent():
 class Lab:
     """Use it in a `with`: what it started is gone after that. Where the host process is killed, it is gone too."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, kernel="stock"):
+        """`kernel` is one of KERNELS."""
         self.folder = pathlib.Path(folder).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.home = pathlib.Path(os.environ.get("DRBD_LAB") or pathlib.Path.home() / ".cache/drbd-lab")
         if not (self.home / "guest/root.erofs").exists():
             raise SystemExit(f"there is no lab in {self.home}; make it with: make lab")
+        self.patience, options = KERNELS[kernel]
+        self.kernel_options = f"{options} {os.environ.get('DRBD_KERNEL_OPTIONS', '')}".strip()
         self.accelerator = accelerator(self.home)
         self._guests = []
         self._links = []

@@ -20,12 +20,13 @@ META_DISK = "/dev/vdd"
 class Cluster:
     """Use it in a `with`. `a` and `b` are the nodes; b is there when a scenario needs it."""
 
-    def __init__(self, folder, drivers, module=TREE / "drbd.ko"):
+    def __init__(self, folder, drivers, module=TREE / "drbd.ko", kernel="stock", cpus=1):
         """`drivers` are those of the nodes, `rust` or `c`. Where `module` exists, either can be loaded on each."""
         self.folder = folder
         self._drivers = drivers
         self._module = module if module.exists() else None
-        self._lab = Lab(folder)
+        self._lab = Lab(folder, kernel)
+        self._cpus = cpus
         self.resources = (Resource(),)
         self.hosts = []
         self.link = None
@@ -36,7 +37,8 @@ class Cluster:
         self.link = self._lab.link()
         for name, driver in zip(("alpha", "beta"), self._drivers):
             number = len(self.nodes) + 1
-            guest = self._lab.guest(name, module=self._module, links=[self.link], disks=len(DISKS), disk_size=DISK_SIZE)
+            guest = self._lab.guest(name, module=self._module, links=[self.link], disks=len(DISKS), disk_size=DISK_SIZE,
+                                    cpus=self._cpus)  # fmt: skip
             os.truncate(guest.folder / f"disk{len(DISKS) - 1}.raw", META_DISK_SIZE)
             self.nodes.append(Node(guest, driver))
             self.hosts.append((name, f"10.83.0.{number}", f"fd83::{number}"))
@@ -44,6 +46,11 @@ class Cluster:
 
     def __exit__(self, *details):
         self._lab.__exit__(*details)
+
+    @property
+    def patience(self):
+        """How many times longer than usual something may take."""
+        return self._lab.patience
 
     @property
     def a(self):
@@ -153,7 +160,7 @@ class Cluster:
 
     def wait_log(self, text, limit=WAIT_SECONDS):
         """Waits until a node has logged this since the scenario started: often the one that notices tells it alone."""
-        deadline = time.monotonic() + limit
+        deadline = time.monotonic() + limit * self.patience
         while not any(text in node.log() for node in self.nodes):
             if time.monotonic() > deadline:
                 raise TimeLimit(f"waited {limit} s for {text!r} in a kernel log")

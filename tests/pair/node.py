@@ -22,6 +22,7 @@ class Node:
         self.name = guest.name
         self._mark = 0
         self._started = []
+        self._code = set()  # where drivers were loaded
 
     # Commands
 
@@ -61,6 +62,8 @@ class Node:
         """modprobe, and that it is the driver that was asked for. The kernel's own one is the one that modprobe finds
         when it ignores what is installed beside it."""
         self.run(f"modprobe {'' if self.driver == 'rust' else '--ignore-install'} drbd {parameters}")
+        start, size = self.text("cat /sys/module/drbd/sections/.text; sed -n 's/^drbd \\([0-9]*\\) .*/\\1/p' /proc/modules").split()
+        self._code.add(range(int(start, 16), int(start, 16) + int(size)))
         out_of_tree = "O" in self.text("cat /sys/module/drbd/taint")
         expect(out_of_tree, self.driver == "rust", f"{self.name}: the driver is not the kernel's own")
 
@@ -81,6 +84,7 @@ class Node:
     def wait(self, minor=0, limit=WAIT_SECONDS, **wanted):
         """Waits until connection, role, peer, disk, peer_disk, out_of_sync, ... are as wanted (a value or a set of values)."""
         wanted = {key: value if isinstance(value, (set, frozenset)) else {value} for key, value in wanted.items()}
+        limit *= self.guest.patience
         deadline = time.monotonic() + limit
         while True:
             device = self.device(minor)
@@ -134,6 +138,16 @@ class Node:
     def begin(self):
         """A scenario starts: what the kernel prints from here on is its own."""
         self._mark = len(self.guest.console())
+
+    def leaks(self):
+        """What the drivers that were unloaded asked for and left in memory: one text for each place in their code, with who
+        called that. The kernel knows no names for code that is gone, only addresses. Empty where it does not remember
+        who asked for memory; what others asked for on behalf of a driver is not counted."""
+        slabs = self.text("cat /sys/kernel/debug/slab/kmalloc-*/alloc_traces 2>/dev/null || true", 300)
+        areas = self.text("cat /proc/vmallocinfo")
+        uses = [(use.split(), use) for use in [*slabs.split("\n\n"), *areas.splitlines()]]
+        places = [(words[2 if words[0].startswith("0x") else 1], use) for words, use in uses if len(words) > 2]
+        return [use for place, use in places if place.startswith("0x") and any(int(place, 16) in code for code in self._code)]
 
     def clean(self):
         """Takes away what a scenario left: processes, mounts, resources, the driver."""

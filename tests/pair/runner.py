@@ -33,17 +33,28 @@ class Runner:
             self._one(scenario, self.look and scenario is scenarios[-1])
             if self.keep and self.failed:
                 break
+        if not self.keep:
+            self._look_for_leaks()
         return not self.failed
+
+    def _look_for_leaks(self):
+        """On kernels that remember who asked for memory: nothing is left of the drivers that were unloaded."""
+        for node in self.cluster.running():
+            if leaks := node.leaks():
+                self.failed.append(f"{node.name}: memory was not given back")
+                self.logs.mkdir(parents=True, exist_ok=True)
+                (self.logs / f"leaks.{node.name}.log").write_text("\n\n".join(leaks))
+                print(f"FAILED {len(leaks)} places of {node.name} kept memory: {self.logs / f'leaks.{node.name}.log'}\n{leaks[0]}", flush=True)
 
     def _one(self, scenario, leave):
         started = time.monotonic()
-        problem = _within(scenario.limit, self._play, scenario)
+        problem = _within(scenario.limit * self.cluster.patience, self._play, scenario)
         complaints = [f"{node.name}: {line}" for node in self.cluster.nodes for line in node.complaints()]
         if problem is None and complaints:
             problem = "the kernel complained"
         if problem is not None or complaints:
             self._keep_logs(scenario)
-        leftover = None if leave or (self.keep and problem) else _within(120, self.cluster.clean)
+        leftover = None if leave or (self.keep and problem) else _within(120 * self.cluster.patience, self.cluster.clean)
         if problem is None and leftover is not None:
             problem = f"cleaning up after it: {leftover}"
             self._keep_logs(scenario)
