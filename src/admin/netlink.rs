@@ -230,7 +230,7 @@ fn dispatch(target: &Target, message: &Message<'_>) -> Outcome {
         Wish::InvalidatePeer => resync_commands::invalidate_peer(target),
         Wish::PauseSync => resync_commands::pause(target),
         Wish::ResumeSync => resync_commands::resume(target),
-        Wish::StartVerify(_) => resync_commands::start_verify(target),
+        Wish::StartVerify(change) => resync_commands::start_verify(target, &change),
         Wish::Connect { .. } | Wish::GetStatus | Wish::GetTimeoutType => {
             Err(ReturnCode::PacketNr.into())
         }

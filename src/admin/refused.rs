@@ -58,13 +58,8 @@ pub(super) fn not_supported(code: ReturnCode, what: &str) -> Refused {
 }
 
 /// Whether this driver can do what the options of a connection promise; gives the digests that they name.
-///
-/// `verify-alg` is taken: it only says how online verify would be done, and that is refused when it is asked for.
 pub(super) fn check_net_options(conf: &NetConf) -> Result<Algorithms, Refused> {
     let is_empty = |text: &Text<63>| text.is_empty();
-    if !is_empty(&conf.csums_alg) {
-        return Err(not_supported(ReturnCode::CsumsAlg, "csums-alg"));
-    }
     if !is_empty(&conf.integrity_alg) {
         return Err(not_supported(
             ReturnCode::IntegrityAlg,

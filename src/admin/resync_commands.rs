@@ -3,11 +3,13 @@
 //! Commands about resync and verify.
 
 use drbd_core::{
+    config::StartVerifyParms,
+    netlink::request::Change as Range,
     return_code::ReturnCode,
     state::{
         Change,
         ConnectionState,
-        DiskState, //
+        StateCode, //
     }, //
 };
 
@@ -18,7 +20,6 @@ use super::{
     },
     netlink::Target,
     refused::{
-        not_supported,
         Outcome,
         DONE, //
     },
@@ -83,21 +84,24 @@ pub(super) fn resume(target: &Target) -> Outcome {
     })
 }
 
-/// `START_OV`: the conditions are those of 8.4, verify itself is not there yet.
-pub(super) fn start_verify(target: &Target) -> Outcome {
+/// `START_OV`
+pub(super) fn start_verify(target: &Target, range: &Range<'_, StartVerifyParms>) -> Outcome {
     target.administer_device(|entry, device| {
-        let algorithm = entry.look(|engine| {
-            let conf = engine.connection().conf();
-            conf.is_some_and(|conf| !conf.verify_alg.is_empty())
+        let position = entry.look(|engine| {
+            let verify = engine.device(device.index).map(|device| device.verify());
+            verify.map_or(0, |verify| verify.start)
         });
-        let state = state(entry, device.index);
-        let ready = state.connection == ConnectionState::Connected
-            && state.disk >= DiskState::Inconsistent
-            && state.peer_disk >= DiskState::Inconsistent;
-        if algorithm && ready {
-            return Err(not_supported(ReturnCode::InvalidRequest, "online verify"));
+        let range = range.apply_to(&StartVerifyParms {
+            start_sector: position,
+            stop_sector: u64::MAX,
+        })?;
+        let change = Change::none().connection(ConnectionState::VerifyS);
+        let before = state(entry, device.index);
+        if change.apply_to(before) == before {
+            return Ok(StateCode::NothingToDo.number());
         }
-        let verify = Change::none().connection(ConnectionState::VerifyS);
-        request(entry, device, verify)
+        ask(entry, device, change, |engine| {
+            engine.start_verify(device.index, Some(range.start_sector), range.stop_sector)
+        })
     })
 }

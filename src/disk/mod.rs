@@ -15,6 +15,7 @@ use drbd_core::{
             DeviceIndex,
             DeviceTables, //
         },
+        digest::Digest,
         Next,
         RoleChange, //
     },
@@ -100,6 +101,7 @@ impl Resource {
             peer_requests: lender.lend_with(PEER_REQUESTS, |_| Slot::empty())?,
             peer_waiting: lender.lend_with(PEER_REQUESTS, |_| Id::FILL)?,
             overlap: lender.lend_with(REQUESTS + PEER_REQUESTS, |_| Entry::EMPTY)?,
+            digests: lender.lend_with(PEER_REQUESTS, |_| Digest::NONE)?,
         };
         let mut place = VVec::with_capacity(1, GFP_KERNEL)?;
         place.push(EngineDevice::new(volume, minor, tables), GFP_KERNEL)?;

@@ -255,6 +255,13 @@ fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(
             peer_request,
             size,
         } => receive_peer_payload(resource, reader, device, peer_request, size as usize),
+        Received::Digest {
+            device,
+            peer_request,
+            size,
+        } => receive_digest(resource, reader, device, peer_request, size as usize),
+        Received::Algorithms { device } if resource.follow_algorithms(device) => Ok(()),
+        Received::Algorithms { .. } => Err(Failure::Peer),
         Received::ReadReply {
             device, request, ..
         } => receive_read_reply(resource, reader, device, request),
@@ -335,6 +342,26 @@ fn receive_peer_payload(
                 old
             });
             drop(old);
+            Ok(())
+        }
+        Err(_) => {
+            resource.engine(|engine| engine.peer_payload_received(device, id, false));
+            Err(Failure::Socket)
+        }
+    }
+}
+
+fn receive_digest(
+    resource: &Arc<Resource>,
+    reader: &mut Reader<'_>,
+    device: DeviceIndex,
+    id: Id,
+    size: usize,
+) -> Result<(), Failure> {
+    match reader.wait(size) {
+        Ok(bytes) => {
+            resource.engine(|engine| engine.digest_received(device, id, bytes));
+            reader.used(size);
             Ok(())
         }
         Err(_) => {

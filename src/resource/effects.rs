@@ -86,6 +86,7 @@ enum Action {
         index: DeviceIndex,
         purpose: Purpose,
     },
+    Digest(super::digests::Task),
     Free(#[expect(dead_code, reason = "its destructor does the work")] Option<PageBio<PageIo>>),
     /// There is no disk any more, or no pages: it failed.
     Fail {
@@ -195,6 +196,10 @@ fn prepare(guarded: &mut Guarded, effect: Effect) -> Result<Action, DeviceIndex>
             device: index,
             peer_request: id,
         } => prepare_peer_request(guarded, index, id).ok_or(index),
+        Effect::Digest {
+            device: index,
+            peer_request: id,
+        } => Ok(Action::Digest(guarded.digest_task(index, id))),
         Effect::ReleasePeerRequest {
             device: index,
             peer_request: id,
@@ -275,6 +280,7 @@ impl Resource {
         let owner = self.clone();
         match action {
             Action::Free(_) => {}
+            Action::Digest(task) => task.carry_out(self),
             Action::Copy {
                 backing,
                 source,
@@ -364,6 +370,9 @@ impl Resource {
                 Effect::WriteActivityLog { .. } => engine.activity_log_written(index, false),
                 Effect::WriteBitmapPage { page, .. } => {
                     engine.bitmap_page_written(index, page, false);
+                }
+                Effect::Digest { peer_request, .. } => {
+                    engine.digest_done(index, peer_request, None)
                 }
                 Effect::ReleasePeerRequest { .. } | Effect::None => {}
             }

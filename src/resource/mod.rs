@@ -13,6 +13,7 @@
 //! helpers.
 
 pub(crate) mod algorithms;
+pub(crate) mod digests;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod ranges;

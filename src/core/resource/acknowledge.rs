@@ -74,7 +74,8 @@ impl Resource<'_> {
             Packet::RecvAck(ack) => self.write_acknowledged(index, ack, Remote::Received),
             Packet::WriteAck(ack) => self.write_acknowledged(index, ack, Remote::Done),
             Packet::ResyncWriteAck(ack) => self.resync_write_acknowledged(index, ack),
-            Packet::ResyncIsInSync(ack) => self.block_in_sync(index, ack),
+            Packet::ResyncIsInSync(ack) => self.checksum_was_equal(index, ack),
+            Packet::OvResult(ack) => self.receive_verify_result(index, ack),
             Packet::NegAck(ack) => self.negative_acknowledged(index, ack),
             Packet::NegDataReply(ack) => self.read_refused(index, ack),
             Packet::NegResyncDataReply(ack) => self.resync_read_refused(index, ack, true),
@@ -110,13 +111,13 @@ impl Resource<'_> {
         Ok(())
     }
 
-    /// The peer's part of a request changes. Reads may wait for what the peer has not confirmed.
+    /// The peer's part of a request changes. Reads, and a verify, may wait for what the peer has not confirmed.
     fn set_remote(&mut self, index: DeviceIndex, id: Id, remote: Remote) {
         if let Some(device) = self.device_mut(index) {
             let before = device.unconfirmed;
             device.set_remote(id, remote);
             let confirmed = device.unconfirmed < before;
-            self.progress |= confirmed && device.retry_if_any_wait();
+            self.progress |= confirmed && (device.retry_if_any_wait() || device.verify.waits());
         }
     }
 
@@ -152,12 +153,6 @@ impl Resource<'_> {
         }
         let cleared = device.set_in_sync(ack.sector, ack.size);
         self.resync_advanced(index, cleared);
-    }
-
-    fn block_in_sync(&mut self, index: DeviceIndex, ack: BlockAck) -> Result<(), AckError> {
-        self.check_range(index, &ack)?;
-        self.peer_is_in_sync(index, &ack);
-        Ok(())
     }
 
     /// `P_NEG_ACK`: the peer's disk failed, or it has none.

@@ -423,6 +423,13 @@ impl Resource<'_> {
         if self.connection.phase == Phase::Open && self.connection.agreed_protocol >= 100 {
             self.send_data(DataItem::ProtocolUpdate);
         }
+        if self.connection.phase == Phase::Open {
+            for index in self.indices() {
+                if self.device(index).is_some() {
+                    self.send_data(DataItem::SyncParam(index));
+                }
+            }
+        }
         self.wishes.timer = true;
     }
 

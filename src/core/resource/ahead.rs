@@ -149,7 +149,8 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             let marked = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
             device.ahead = Ahead {
-                untold: marked > 0,
+                // The word that blocks are equal, on the other socket, may come after that of a mark.
+                untold: marked > 0 || device.resync.checksums,
                 ..Ahead::default()
             };
         }
@@ -230,10 +231,9 @@ impl Resource<'_> {
         }
         let since = *device.ahead.quiet_since.get_or_insert(now);
         let resyncing = device.resync_unconfirmed > 0
-            || device
-                .peer_requests
-                .iter()
-                .any(|(_, request)| request.purpose == Purpose::ResyncRead);
+            || device.peer_requests.iter().any(|(_, request)| {
+                matches!(request.purpose, Purpose::ResyncRead | Purpose::ChecksumRead)
+            });
         if now.saturating_sub(since) < QUIET || resyncing || device.ahead.telling.is_some() {
             return;
         }

@@ -8,6 +8,7 @@ use super::device::{AfterBitmap, BitmapTask, DeviceIndex};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
 use super::submit::mirrors;
+use super::verify::only_good_disks;
 use super::Resource;
 use crate::meta::superblock::MetaFlags;
 use crate::state::{
@@ -27,7 +28,7 @@ impl Resource<'_> {
             on_no_data: self.options.on_no_data.into(),
             network_configured: conf.is_some(),
             two_primaries: conf.is_some_and(|conf| conf.two_primaries),
-            verify_algorithm: false,
+            verify_algorithm: conf.is_some_and(|conf| !conf.verify_alg.is_empty()),
             agreed_protocol: self.connection.agreed_protocol,
             any_peer_primary: self
                 .present()
@@ -61,7 +62,8 @@ impl Resource<'_> {
         let Some(old) = self.device(index).map(|device| device.state) else {
             return Err(StateCode::UnknownError);
         };
-        match decide(old, without_false_hope(&old, change), hard, &context) {
+        let change = only_good_disks(&old, without_false_hope(&old, change))?;
+        match decide(old, change, hard, &context) {
             Ok(decision) => {
                 if let Some(warning) = decision.warning {
                     self.log(index, LogMessage::StateWarning(warning));
@@ -160,6 +162,7 @@ impl Resource<'_> {
             });
         }
         self.after_resync_started(index, old, new);
+        self.after_verify_changed(index, old, new);
         self.after_peer_disk_changed(index, old, new);
         self.after_target_lost(index, old, new);
         self.after_role_changed(index, old, new);

@@ -2,6 +2,7 @@
 
 //! The connection to the peer: what is to be sent, what was sent and not confirmed, what was received and not done.
 
+use super::algorithms::Wanted;
 use super::authenticate::{Authentication, OWN_CHALLENGE};
 use super::device::DeviceIndex;
 use crate::config::net::NetConf;
@@ -182,6 +183,8 @@ pub struct Connection<'m> {
     pub(super) pings_answered: u64,
     /// A `timeout` passed without the socket taking data this many times.
     pub(super) stalls: u32,
+    /// Algorithms that the peer has changed to, until the shell has looked for them.
+    pub(super) wanted_algorithms: Wanted,
 }
 
 impl<'m> Connection<'m> {
@@ -211,6 +214,7 @@ impl<'m> Connection<'m> {
             pings: 0,
             pings_answered: 0,
             stalls: 0,
+            wanted_algorithms: Wanted::default(),
         }
     }
 

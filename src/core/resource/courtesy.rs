@@ -77,7 +77,10 @@ impl Resource<'_> {
     pub(super) fn count_resync_io(&mut self, index: DeviceIndex, peer_request: &PeerRequest) {
         if !matches!(
             peer_request.purpose,
-            Purpose::ResyncRead | Purpose::ResyncWrite
+            Purpose::ResyncRead
+                | Purpose::ResyncWrite
+                | Purpose::ChecksumRead
+                | Purpose::ChecksumRequest
         ) {
             return;
         }

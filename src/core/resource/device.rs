@@ -3,10 +3,12 @@
 //! One volume of a resource: `/dev/drbdN`, its backing disk, and what the peer has of it.
 
 use super::ahead::Ahead;
+use super::digest::Digest;
 use super::metadata::{FlushPhase, TransactionPhase};
 use super::pace::{Courtesy, Pace};
 use super::peer_request::PeerRequest;
 use super::request::{Remote, Request};
+use super::verify::Verify;
 use crate::activity_log::ActivityLog;
 use crate::bitmap::Bitmap;
 use crate::config::disk::DiskConf;
@@ -36,6 +38,8 @@ pub struct DeviceTables<'m> {
     pub peer_waiting: &'m mut [Id],
     /// One entry for each request and for each peer request.
     pub overlap: &'m mut [Entry],
+    /// One digest for each peer request.
+    pub digests: &'m mut [Digest],
 }
 
 /// What the peer said of its side of the volume.
@@ -93,6 +97,10 @@ pub struct Resync {
     pub last_mark: usize,
     /// When user space was last told.
     pub told_at: u64,
+    /// Target: blocks are asked for with their digest. Source: some were.
+    pub checksums: bool,
+    /// Blocks that were not sent, because both digests were the same.
+    pub equal_checksums: u64,
 }
 
 /// The transfer of a bitmap to the peer, and of its bitmap to us.
@@ -220,9 +228,11 @@ pub struct Device<'m> {
     pub(super) peer_requests: Slab<'m, PeerRequest>,
     pub(super) peer_waiting: Ring<'m, Id>,
     pub(super) overlap: OverlapIndex<'m>,
+    pub(super) digests: &'m mut [Digest],
     pub(super) peer: Peer,
     pub(super) resync: Resync,
     pub(super) courtesy: Courtesy,
+    pub(super) verify: Verify,
     pub(super) exchange: BitmapExchange,
     pub(super) counters: Counters,
     /// Requests to which the peer owes an answer (`ap_pending_cnt`).
@@ -276,9 +286,11 @@ impl<'m> Device<'m> {
             peer_requests: Slab::new(tables.peer_requests),
             peer_waiting: Ring::new(tables.peer_waiting),
             overlap: OverlapIndex::new(tables.overlap),
+            digests: tables.digests,
             peer: Peer::default(),
             resync: Resync::default(),
             courtesy: Courtesy::default(),
+            verify: Verify::default(),
             exchange: BitmapExchange::default(),
             counters: Counters::default(),
             pending: 0,
@@ -320,6 +332,7 @@ impl<'m> Device<'m> {
                 .into_storage(),
             overlap: core::mem::replace(&mut self.overlap, OverlapIndex::new(&mut []))
                 .into_storage(),
+            digests: core::mem::take(&mut self.digests),
         }
     }
 
@@ -336,6 +349,11 @@ impl<'m> Device<'m> {
     /// The counters.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Online verify: where it is, or was.
+    pub fn verify(&self) -> &Verify {
+        &self.verify
     }
 
     /// The attached disk.

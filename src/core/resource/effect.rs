@@ -51,6 +51,17 @@ pub enum Effect {
         /// The peer request.
         peer_request: Id,
     },
+    /// Compute the digest of the pages that belong to the peer request, with the algorithm of
+    /// [`Purpose::algorithm`](super::peer_request::Purpose::algorithm); answer with
+    /// [`digest_done`](super::Resource::digest_done). Where there are no pages, the block could not be read: the answer
+    /// is as many zeros as the digest has bytes. Pages that are of no use after it
+    /// ([`needs_data_after_digest`](super::peer_request::Purpose::needs_data_after_digest)) are to be freed before the answer.
+    Digest {
+        /// The device.
+        device: DeviceIndex,
+        /// The peer request.
+        peer_request: Id,
+    },
     /// Free the pages of a peer request: the engine forgot it.
     ReleasePeerRequest {
         /// The device.

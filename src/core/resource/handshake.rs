@@ -196,11 +196,12 @@ impl Resource<'_> {
         param: &SyncParam,
     ) -> Result<Received, ReceiveError> {
         let agreed = self.connection.agreed_protocol;
+        let received = self.compare_algorithms(index, param)?;
         let Some(disk) = self
             .device_mut(index)
             .and_then(|device| device.disk.as_mut())
         else {
-            return Ok(Received::Done);
+            return Ok(received);
         };
         if param.resync_rate != 0 {
             disk.conf.resync_rate = param.resync_rate;
@@ -211,7 +212,7 @@ impl Resource<'_> {
             disk.conf.c_fill_target = param.c_fill_target;
             disk.conf.c_max_rate = param.c_max_rate.max(1);
         }
-        Ok(Received::Done)
+        Ok(received)
     }
 
     /// `P_STATE`
@@ -274,6 +275,14 @@ impl Resource<'_> {
                 self.finish_resync_if_done(index);
                 return Some(Ok(Received::Done));
             }
+        }
+        let source_stopped = old.connection == C::VerifyT
+            && old.disk == DiskState::UpToDate
+            && *peer_disk == DiskState::UpToDate
+            && peer.connection == C::Connected;
+        if source_stopped {
+            self.source_has_stopped(index);
+            return Some(Ok(Received::Done));
         }
         if old.peer_disk == DiskState::UpToDate
             && *peer_disk == DiskState::Inconsistent

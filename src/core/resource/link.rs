@@ -173,7 +173,7 @@ impl Resource<'_> {
                 peer_request.orphaned = true;
             }
             let unsent = peer_request.stage == Stage::Replying && !peer_request.sending;
-            if peer_request.stage == Stage::Requested || unsent {
+            if matches!(peer_request.stage, Stage::Requested | Stage::Answered) || unsent {
                 self.release_peer_request(index, id);
             }
         }

@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use super::algorithms::Name;
 use super::authenticate::AuthNote;
 use crate::size_text::SizeText;
 use crate::state::{ConnectionState, DiskState, StateCode, Warning};
@@ -50,6 +51,29 @@ pub enum LogMessage {
     DiscardingConfiguration,
     /// A setting of the connection differs from the peer's.
     IncompatibleSetting(&'static str),
+    /// The digests of both nodes differ.
+    DifferentAlgorithms {
+        /// The option that names it.
+        option: &'static str,
+        /// What is configured here.
+        own: Name,
+        /// What is configured at the peer.
+        peer: Name,
+    },
+    /// The peer uses a digest that this machine does not have.
+    NoSuchAlgorithm {
+        /// The option that names it.
+        option: &'static str,
+        /// Its name.
+        name: Name,
+    },
+    /// The peer was configured to use another digest, and this node follows.
+    UsingAlgorithm {
+        /// The option that names it.
+        option: &'static str,
+        /// Its name.
+        name: Name,
+    },
     /// A packet came that has no place here.
     UnexpectedPacket {
         /// Its name.
@@ -130,6 +154,35 @@ pub enum LogMessage {
         /// KiB in a second.
         rate: u64,
     },
+    /// What a resync by checksums has spared.
+    EqualChecksums {
+        /// Blocks that were equal.
+        equal: u64,
+        /// Blocks that it began with.
+        total: u64,
+    },
+    /// A verify begins at this sector.
+    VerifyStarts(u64),
+    /// The peer's verify begins at this sector.
+    VerifyStartSector(u64),
+    /// A verify ends before the end of the device, at this sector.
+    VerifyReached(u64),
+    /// A verify has found a difference.
+    OutOfSync {
+        /// The first sector.
+        sector: u64,
+        /// Sectors.
+        sectors: u64,
+    },
+    /// A verify ended.
+    VerifyDone {
+        /// Seconds.
+        seconds: u64,
+        /// KiB in a second.
+        rate: u64,
+    },
+    /// Blocks that are out of sync after a verify.
+    VerifyFound(u64),
     /// Blocks that could not be resynchronised.
     ResyncFailedBlocks(u64),
     /// A pause of the resync begins.
@@ -213,6 +266,8 @@ impl LogMessage {
         match self {
             Self::IncompatibleDialects { .. }
             | Self::IncompatibleSetting(_)
+            | Self::DifferentAlgorithms { .. }
+            | Self::NoSuchAlgorithm { .. }
             | Self::UnexpectedPacket { .. }
             | Self::BadPacket { .. }
             | Self::BadMagic
@@ -226,9 +281,11 @@ impl LogMessage {
             | Self::WrongDataGeneration(_)
             | Self::LocalIoError { .. }
             | Self::NoDataAccess { .. }
+            | Self::OutOfSync { .. }
             | Self::NegativeAnswer { .. } => Level::Error,
             Self::Authentication(note) => note.level(),
             Self::DiscardingConfiguration => Level::Warning,
+            Self::VerifyFound(_) => Level::Alert,
             Self::Handshake(note) => match note.level() {
                 NoteLevel::Info => Level::Info,
                 NoteLevel::Warning => Level::Warning,
@@ -260,6 +317,14 @@ impl fmt::Display for LogMessage {
             Self::Authentication(note) => write!(f, "{note}"),
             Self::DiscardingConfiguration => write!(f, "Discarding network configuration."),
             Self::IncompatibleSetting(name) => write!(f, "incompatible {name} settings"),
+            Self::DifferentAlgorithms { option, own, peer } => write!(
+                f,
+                "Different {option} settings. me=\"{own}\" peer=\"{peer}\""
+            ),
+            Self::NoSuchAlgorithm { option, name } => {
+                write!(f, "Can not allocate \"{name}\" as {option}")
+            }
+            Self::UsingAlgorithm { option, name } => write!(f, "using {option}: \"{name}\""),
             Self::UnexpectedPacket { name, length } => {
                 write!(f, "Unexpected data packet {name} (length {length})")
             }
@@ -299,6 +364,31 @@ impl fmt::Display for LogMessage {
                 "Resync done (total {} sec; paused {paused} sec; {rate} K/sec)",
                 seconds.saturating_add(*paused)
             ),
+            Self::EqualChecksums { equal, total } => write!(
+                f,
+                "{} % had equal checksums, eliminated: {}K; transferred {}K total {}K",
+                percentage(*equal, *total),
+                equal.saturating_mul(4),
+                total.saturating_sub(*equal).saturating_mul(4),
+                total.saturating_mul(4)
+            ),
+            Self::VerifyStarts(sector) => {
+                write!(f, "Starting Online Verify from sector {sector}")
+            }
+            Self::VerifyStartSector(sector) => {
+                write!(f, "Online Verify start sector: {sector}")
+            }
+            Self::VerifyReached(sector) => write!(f, "Online Verify reached sector {sector}"),
+            Self::OutOfSync { sector, sectors } => {
+                write!(f, "Out of sync: start={sector}, size={sectors} (sectors)")
+            }
+            Self::VerifyDone { seconds, rate } => write!(
+                f,
+                "Online verify done (total {seconds} sec; paused 0 sec; {rate} K/sec)"
+            ),
+            Self::VerifyFound(blocks) => {
+                write!(f, "Online verify found {blocks} 4k block out of sync!")
+            }
             Self::ResyncFailedBlocks(blocks) => write!(f, "            {blocks} failed blocks"),
             Self::ResyncSuspended => write!(f, "Resync suspended"),
             Self::ResyncContinues => write!(f, "Syncer continues."),
@@ -357,6 +447,11 @@ impl fmt::Display for LogMessage {
             Self::RealPeerDisk(state) => write!(f, "real peer disk state = {}", state.name()),
         }
     }
+}
+
+/// `part` of `whole` in percent.
+fn percentage(part: u64, whole: u64) -> u64 {
+    part.saturating_mul(100).checked_div(whole).unwrap_or(0)
 }
 
 struct UuidSet<'a>(&'a [u64; 4]);

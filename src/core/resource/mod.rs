@@ -25,6 +25,7 @@
 pub mod connection;
 pub mod dependency;
 pub mod device;
+pub mod digest;
 pub mod effect;
 pub mod log;
 pub mod peer_request;
@@ -33,10 +34,12 @@ pub mod request;
 mod acknowledge;
 mod administer;
 mod ahead;
+pub mod algorithms;
 mod attach;
 mod authenticate;
 mod bitmap_exchange;
 mod change;
+mod checksums;
 mod courtesy;
 mod disk_timeout;
 mod epoch;
@@ -58,6 +61,7 @@ mod submit;
 mod thin;
 mod timers;
 mod uuids;
+pub mod verify;
 
 use crate::config::resource::ResourceOptions;
 use crate::ring::Ring;

@@ -10,6 +10,7 @@ use super::connection::{DataItem, MetaItem};
 use super::device::DeviceIndex;
 use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
+use super::verify::only_good_disks;
 use super::Resource;
 use crate::state::change::{connection_needs_agreement, plan, still_waits, Path};
 use crate::state::{Change, ConnectionState, DiskState, StateCode};
@@ -57,7 +58,9 @@ impl Resource<'_> {
             return Err(StateCode::LowerThanOutdated);
         }
         let change = without_false_hope(&old, change);
-        match plan(old, change, &self.context(index))? {
+        let path = plan(old, change, &self.context(index))?;
+        let change = only_good_disks(&old, change)?;
+        match path {
             Path::Local => self.change(index, change, false).map(|()| None),
             Path::AskPeer => self.ask_peer(Some(index), change).map(Some),
         }

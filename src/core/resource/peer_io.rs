@@ -5,7 +5,7 @@
 //! Where ranges overlap, the disk sees them in the order in which the data came. Writes of a later epoch wait until the
 //! earlier one is done and flushed.
 
-use super::connection::{DataItem, MetaItem};
+use super::connection::MetaItem;
 use super::device::{Device, DeviceIndex};
 use super::effect::Effect;
 use super::peer_request::{PeerRequest, Purpose, Stage};
@@ -129,13 +129,15 @@ impl<'m> Resource<'m> {
         connection.buffered == 0 || wanted <= most
     }
 
-    /// `P_DATA_REQUEST`, `P_RS_DATA_REQUEST` and their cousins: the peer wants data.
+    /// `P_DATA_REQUEST`, `P_RS_DATA_REQUEST` and their cousins: the peer wants data, or its digest. `digest`: bytes of the
+    /// peer's own digest that follow.
     pub(super) fn receive_read(
         &mut self,
         index: DeviceIndex,
         read: BlockRequest,
         purpose: Purpose,
         thin: bool,
+        digest: u32,
     ) -> Result<Received, ReceiveError> {
         let Some(device) = self.device(index) else {
             return Err(ReceiveError::UnknownVolume);
@@ -152,21 +154,31 @@ impl<'m> Resource<'m> {
         if self.meta_room() == 0 || self.effect_room() < 8 || self.data_room() < 64 {
             return Ok(Received::Wait);
         }
-        let needed = if purpose == Purpose::Read {
-            DiskState::UpToDate
-        } else {
-            DiskState::Outdated
+        let needed = match purpose {
+            Purpose::Read => DiskState::UpToDate,
+            // A verify does not judge what the disk is worth.
+            Purpose::VerifyTarget => DiskState::Inconsistent,
+            _ => DiskState::Outdated,
         };
         if device.state.disk < needed {
             let command = negative_answer(purpose);
             self.acknowledge(command, index, read.sector, read.block_id, read.size, 0);
-            return Ok(Received::Done);
+            return Ok(if digest > 0 {
+                Received::Skip
+            } else {
+                Received::Done
+            });
         }
         if self.is_cancelled(index, purpose) {
             let command = Command::ResyncCancel;
             self.acknowledge(command, index, read.sector, read.block_id, read.size, 0);
-            return Ok(Received::Done);
+            return Ok(if digest > 0 {
+                Received::Skip
+            } else {
+                Received::Done
+            });
         }
+        let run = self.device(index).map_or(0, |device| device.verify.run);
         let Some(device) = self.device_mut(index) else {
             return Err(ReceiveError::UnknownVolume);
         };
@@ -178,9 +190,11 @@ impl<'m> Resource<'m> {
             block_id: read.block_id,
             sequence: 0,
             flags: DataFlags::NONE,
-            epoch: 0,
+            epoch: run,
             order: u64::MAX,
-            stage: if purpose == Purpose::ResyncRead {
+            stage: if digest > 0 {
+                Stage::Receiving
+            } else if purpose == Purpose::ResyncRead {
                 Stage::Paced
             } else {
                 Stage::Waiting
@@ -197,10 +211,19 @@ impl<'m> Resource<'m> {
             return Ok(Received::Wait);
         };
         self.peer_requests = self.peer_requests.saturating_add(1);
-        if purpose == Purpose::ResyncRead {
+        if matches!(purpose, Purpose::ResyncRead | Purpose::ChecksumRead) {
             self.target_has_begun(index);
+        }
+        if purpose == Purpose::ResyncRead {
             self.start_or_park(index, id);
             return Ok(Received::Done);
+        }
+        if digest > 0 {
+            return Ok(Received::Digest {
+                device: index,
+                peer_request: id,
+                size: digest,
+            });
         }
         self.enqueue_peer_request(index, id);
         Ok(Received::Done)
@@ -211,7 +234,9 @@ impl<'m> Resource<'m> {
         let Some(peer_request) = self.peer_request_mut(index, id) else {
             return;
         };
-        if !success || (peer_request.orphaned && peer_request.purpose == Purpose::ResyncWrite) {
+        // Of what is not a write by the peer's application, nothing is done without the peer.
+        let awaited = peer_request.purpose == Purpose::Write || !peer_request.orphaned;
+        if !success || !awaited {
             let (purpose, epoch) = (peer_request.purpose, peer_request.epoch);
             self.release_peer_request(index, id);
             if purpose == Purpose::Write {
@@ -271,7 +296,7 @@ impl<'m> Resource<'m> {
         }
     }
 
-    fn start_or_park(&mut self, index: DeviceIndex, id: Id) {
+    pub(super) fn start_or_park(&mut self, index: DeviceIndex, id: Id) {
         if !self.try_start_peer(index, id) {
             self.park_peer_request(index, id);
         }
@@ -340,7 +365,10 @@ impl<'m> Resource<'m> {
         {
             return false;
         }
-        if device.has_earlier_overlap(id, &peer_request) {
+        if device.has_earlier_overlap(id, &peer_request)
+            || (peer_request.purpose == Purpose::VerifyTarget
+                && device.peer_may_lack(peer_request.sector, peer_request.sectors()))
+        {
             return false;
         }
         if peer_request.needs_extents
@@ -398,41 +426,61 @@ impl<'m> Resource<'m> {
                 self.release_peer_request(index, id);
                 self.resync_write_done(index, &peer_request, success);
             }
-            Purpose::Read | Purpose::ResyncRead if peer_request.orphaned => {
+            _ if peer_request.orphaned => {
                 self.unregister_peer_request(index, id);
                 self.release_peer_request(index, id);
             }
-            Purpose::ResyncRead if self.is_cancelled(index, peer_request.purpose) => {
-                self.unregister_peer_request(index, id);
-                self.acknowledge_peer_request(Command::ResyncCancel, index, &peer_request);
-                self.release_peer_request(index, id);
+            Purpose::ResyncRead | Purpose::ChecksumRead
+                if self.is_cancelled(index, peer_request.purpose) =>
+            {
+                self.cancel_resync_read(index, id, &peer_request);
             }
             Purpose::Read | Purpose::ResyncRead if success => {
-                if let Some(peer_request) = self.peer_request_mut(index, id) {
-                    peer_request.stage = Stage::Replying;
-                }
-                self.send_data(DataItem::Reply(index, id));
+                self.queue_reply(index, id);
                 // From here on the order of the stream does what the overlap index did.
                 self.unregister_peer_request(index, id);
             }
-            Purpose::Read | Purpose::ResyncRead => {
+            // The disk went before the read began.
+            Purpose::VerifyTarget if !success && peer_request.stage == Stage::Waiting => {
+                self.acknowledge_peer_request(Command::NegResyncDataReply, index, &peer_request);
+                self.release_peer_request(index, id);
+            }
+            Purpose::Read | Purpose::ResyncRead | Purpose::ChecksumRead if !success => {
                 self.unregister_peer_request(index, id);
                 let command = negative_answer(peer_request.purpose);
                 self.acknowledge_peer_request(command, index, &peer_request);
                 self.release_peer_request(index, id);
-                if peer_request.purpose == Purpose::ResyncRead {
+                if peer_request.purpose != Purpose::Read {
                     self.resync_block_failed(index, peer_request.sector, peer_request.size);
                 }
             }
+            Purpose::ChecksumRequest if !success => self.ask_without_digest(index, id),
+            Purpose::VerifySource if !success => {
+                self.block_not_verified(index, id, &peer_request);
+            }
+            // A block that the verified side cannot read gets a digest that nobody else has.
+            _ => self.ask_for_digest(index, id),
         }
     }
 
     /// A resync ends where its source pulls ahead: the target has to ask again.
-    fn is_cancelled(&self, index: DeviceIndex, purpose: Purpose) -> bool {
-        purpose == Purpose::ResyncRead
+    pub(super) fn is_cancelled(&self, index: DeviceIndex, purpose: Purpose) -> bool {
+        matches!(purpose, Purpose::ResyncRead | Purpose::ChecksumRead)
             && self
                 .device(index)
                 .is_some_and(|device| device.state.connection == ConnectionState::Ahead)
+    }
+
+    /// This node is Ahead: the target is not told what it has. It will hear of all blocks that differ.
+    pub(super) fn cancel_resync_read(
+        &mut self,
+        index: DeviceIndex,
+        id: Id,
+        peer_request: &PeerRequest,
+    ) {
+        self.unregister_peer_request(index, id);
+        self.acknowledge_peer_request(Command::ResyncCancel, index, peer_request);
+        self.release_peer_request(index, id);
     }
 
     fn answer_write(&mut self, index: DeviceIndex, peer_request: &PeerRequest, success: bool) {
@@ -498,7 +546,7 @@ impl<'m> Resource<'m> {
         self.wishes.room = true;
     }
 
-    fn unregister_peer_request(&mut self, index: DeviceIndex, id: Id) {
+    pub(super) fn unregister_peer_request(&mut self, index: DeviceIndex, id: Id) {
         let Some(device) = self.device_mut(index) else {
             return;
         };
@@ -604,8 +652,11 @@ impl Device<'_> {
                     return false;
                 }
                 match u64::from(entry).checked_sub(requests) {
-                    // An application's write: only the reading for a resync has to wait for it.
-                    None => peer_request.purpose == Purpose::ResyncRead,
+                    // An application's write: only what the peer compares or copies has to wait for it.
+                    None => matches!(
+                        peer_request.purpose,
+                        Purpose::ResyncRead | Purpose::ChecksumRead | Purpose::VerifyTarget
+                    ),
                     Some(other) => u32::try_from(other)
                         .ok()
                         .and_then(|other| self.peer_requests.at(u32_to_usize(other)))
@@ -618,7 +669,7 @@ impl Device<'_> {
 
 fn negative_answer(purpose: Purpose) -> Command {
     match purpose {
-        Purpose::ResyncRead => Command::NegResyncDataReply,
-        _ => Command::NegDataReply,
+        Purpose::Read => Command::NegDataReply,
+        _ => Command::NegResyncDataReply,
     }
 }

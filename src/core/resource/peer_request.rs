@@ -16,12 +16,21 @@ pub enum Purpose {
     ResyncRead,
     /// This node is sync target: asked for the blocks, gets them (`P_RS_DATA_REPLY`), writes them.
     ResyncWrite,
+    /// This node is sync target, and reads blocks to ask for them with their digest (`P_CSUM_RS_REQUEST`); once that is
+    /// sent, it is a [`ResyncWrite`](Self::ResyncWrite).
+    ChecksumRequest,
+    /// This node is sync source, and reads to compare with the target's digest (`P_CSUM_RS_REQUEST`).
+    ChecksumRead,
+    /// This node verifies: asks for a digest (`P_OV_REQUEST`), gets it (`P_OV_REPLY`), reads, compares.
+    VerifySource,
+    /// This node reads for the digest that the verifying peer asks for (`P_OV_REQUEST`).
+    VerifyTarget,
 }
 
 /// How far a peer request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// The source was asked; its answer has not come.
+    /// The peer was asked; its answer has not come.
     Requested,
     /// A read for a resync that keeps out of the way of others; it has no place in the order of the disk yet.
     Paced,
@@ -31,8 +40,12 @@ pub enum Stage {
     Waiting,
     /// The backing disk works on it.
     Submitted,
-    /// The data waits to be sent, or is being sent.
+    /// The shell computes the digest of what was read.
+    Digesting,
+    /// The data or the digest waits to be sent, or is being sent.
     Replying,
+    /// The digest was sent, and the peer has not told the result: the range must not change before it has compared.
+    Answered,
     /// Nothing is left to do but to free the pages.
     Released,
 }
@@ -54,7 +67,7 @@ pub struct PeerRequest {
     pub sequence: u32,
     /// What the peer said about the write.
     pub flags: DataFlags,
-    /// The receiving epoch of a write.
+    /// The receiving epoch of a write; the run that a verify belongs to.
     pub epoch: u64,
     /// Its place in the order in which data came: of two that overlap, the lower goes first. `u64::MAX` while the data
     /// has not come.
@@ -86,6 +99,11 @@ impl PeerRequest {
     /// Whether it keeps data that the peer's application wrote.
     pub fn has_data_of_peer(&self) -> bool {
         self.purpose == Purpose::Write && self.operation == Operation::Write
+    }
+
+    /// Whether it is part of an online verify.
+    pub fn is_verify(&self) -> bool {
+        matches!(self.purpose, Purpose::VerifySource | Purpose::VerifyTarget)
     }
 
     /// Whether it changes the disk.

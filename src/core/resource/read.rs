@@ -77,7 +77,7 @@ impl Device<'_> {
             return Some(Route::read(here, false));
         }
         // The disk of a peer that runs 8.4 may do a read before a write that came earlier.
-        if self.peer_may_lack(io) {
+        if self.peer_may_lack(io.sector, io.sectors()) {
             return here.then(|| Route::read(true, false));
         }
         Some(Route::read(false, true))
@@ -119,17 +119,17 @@ impl Device<'_> {
         }
     }
 
-    /// Whether the application was told that something was written which the peer's disk may not have: with protocols A
-    /// and B.
-    fn peer_may_lack(&self, io: &Io) -> bool {
+    /// Whether the application was told that something was written to `sectors` from `sector` which the peer's disk may not
+    /// have: with protocols A and B.
+    pub(super) fn peer_may_lack(&self, sector: u64, sectors: u64) -> bool {
         if self.unconfirmed == 0 {
             return false;
         }
-        let end = io.sector.saturating_add(io.sectors());
+        let end = sector.saturating_add(sectors);
         self.requests.iter().any(|(_, other)| {
             other.is_unconfirmed()
                 && other.io.sector < end
-                && io.sector < other.io.sector.saturating_add(other.io.sectors())
+                && sector < other.io.sector.saturating_add(other.io.sectors())
         })
     }
 }

@@ -53,6 +53,17 @@ pub enum Received {
         /// Bytes.
         size: u32,
     },
+    /// Read the payload, a digest of at most [`MAX_DIGEST`](super::digest::MAX_DIGEST) bytes, then call
+    /// [`digest_received`](Resource::digest_received); where it cannot be read,
+    /// [`peer_payload_received`](Resource::peer_payload_received).
+    Digest {
+        /// The device.
+        device: DeviceIndex,
+        /// The peer request.
+        peer_request: Id,
+        /// Bytes.
+        size: u32,
+    },
     /// Read the payload into the bio of the request, then call
     /// [`read_reply_received`](Resource::read_reply_received).
     ReadReply {
@@ -66,6 +77,12 @@ pub enum Received {
     /// Read the payload, at most [`PEER_CHALLENGE_MAX`](super::PEER_CHALLENGE_MAX) bytes, and sign what
     /// [`to_sign`](Resource::to_sign) says.
     AuthBytes,
+    /// There is no payload. Look for the algorithms of [`wanted_algorithms`](Resource::wanted_algorithms), then call
+    /// [`algorithms_found`](Resource::algorithms_found).
+    Algorithms {
+        /// The device.
+        device: DeviceIndex,
+    },
     /// Read the payload, at most 4096 bytes, and give it to
     /// [`receive_bitmap_bytes`](Resource::receive_bitmap_bytes).
     BitmapBytes {
@@ -309,22 +326,19 @@ impl Resource<'_> {
             }
             Packet::DataReply(data) => self.receive_read_reply(index, data, head.payload),
             Packet::ResyncDataReply(data) => self.receive_resync_reply(index, data, head.payload),
-            Packet::DataRequest(read) => self.receive_read(index, read, Purpose::Read, false),
+            Packet::DataRequest(read) => self.receive_read(index, read, Purpose::Read, false, 0),
             Packet::ResyncDataRequest(read) => {
-                self.receive_read(index, read, Purpose::ResyncRead, false)
+                self.receive_read(index, read, Purpose::ResyncRead, false, 0)
             }
             Packet::ResyncThinRequest(read) => {
-                self.receive_read(index, read, Purpose::ResyncRead, true)
+                self.receive_read(index, read, Purpose::ResyncRead, true, 0)
             }
             Packet::ResyncDeallocated(block) => self.receive_deallocated(index, block),
             Packet::CsumResyncRequest(read) => {
-                let received = self.receive_read(index, read, Purpose::ResyncRead, false)?;
-                Ok(if received == Received::Done {
-                    skip(head)
-                } else {
-                    received
-                })
+                self.receive_checksum_request(index, read, head.payload)
             }
+            Packet::OvRequest(read) => self.receive_verify_request(index, read),
+            Packet::OvReply(reply) => self.receive_verify_reply(index, reply, head.payload),
             Packet::SyncParam(param) | Packet::SyncParam89(param) => {
                 self.receive_sync_param(index, &param)
             }

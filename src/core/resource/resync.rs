@@ -153,17 +153,18 @@ impl Resource<'_> {
             return;
         };
         let blocks = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
-        device.resync = Resync {
-            total: blocks,
-            started_at: now,
-            pace: Pace::new(now),
-            marks: [(now, blocks); 8],
-            told_at: now,
-            ..Resync::default()
-        };
+        device.resync = Resync::begun(now, blocks);
         device.courtesy = Courtesy::default();
         if new.is_resync_paused() {
             device.resync.paused_at = Some(now);
+        }
+        let is_target = matches!(
+            new.connection,
+            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
+        );
+        let checksums = is_target && self.wants_checksums(index);
+        if let Some(device) = self.device_mut(index) {
+            device.resync.checksums = checksums;
         }
         self.log(
             index,
@@ -172,10 +173,7 @@ impl Resource<'_> {
                 blocks,
             },
         );
-        if matches!(
-            new.connection,
-            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
-        ) {
+        if is_target {
             self.start_bitmap_write(index);
         }
         self.wishes.send_data = true;
@@ -215,7 +213,12 @@ impl Resource<'_> {
             if !is_target {
                 continue;
             }
-            if let Some(outgoing) = self.resync_request_of(index, buffer) {
+            let checksums = self
+                .device(index)
+                .is_some_and(|device| device.resync.checksums);
+            if checksums {
+                self.read_for_checksums(index);
+            } else if let Some(outgoing) = self.resync_request_of(index, buffer) {
                 return Some(outgoing);
             }
             self.finish_resync_if_done(index);
@@ -224,15 +227,41 @@ impl Resource<'_> {
     }
 
     fn resync_request_of(&mut self, index: DeviceIndex, buffer: &mut [u8]) -> Option<Outgoing> {
+        let (_, sector, size, thin) = self.next_resync_range(index, Purpose::ResyncWrite)?;
+        let volume = self.device(index)?.volume;
+        let request = BlockRequest {
+            sector,
+            block_id: ID_SYNCER,
+            size,
+        };
+        let packet = if thin {
+            Packet::ResyncThinRequest(request)
+        } else {
+            Packet::ResyncDataRequest(request)
+        };
+        let head = self.encode(&packet, volume, 0, buffer)?;
+        Some(Outgoing {
+            head,
+            payload: Payload::None,
+        })
+    }
+
+    /// A peer request for the next blocks that differ, if the window and the rate allow one: it, sector, bytes, and
+    /// whether zeros need not be sent.
+    pub(super) fn next_resync_range(
+        &mut self,
+        index: DeviceIndex,
+        purpose: Purpose,
+    ) -> Option<(Id, u64, u32, bool)> {
         let agreed = self.connection.agreed_protocol;
         let mut goal = self.resync_goal(self.device(index)?.disk.as_ref()?);
-        let unit = self.thin_unit(index);
+        let asks_for_data = purpose == Purpose::ResyncWrite;
+        let unit = self.thin_unit(index).filter(|_| asks_for_data);
         if let Some(unit) = unit {
             goal.unit = unit.saturating_mul(SECTORS_PER_BLOCK);
         }
         let now = self.now;
         let device = self.device_mut(index)?;
-        let volume = device.volume;
         // What this node calls its data must be on the disk before the data changes.
         let metadata = &device.disk.as_ref()?.metadata;
         // So must which blocks differ: what is written and not flushed is forgotten in a crash, and asked for again.
@@ -255,27 +284,13 @@ impl Resource<'_> {
         let (sector, sectors) = device.next_blocks(most, unit)?;
         let size = u32::try_from(sectors.checked_mul(512)?).ok()?;
         let thin = unit.is_some_and(|unit| unit.saturating_mul(SECTORS_PER_BLOCK) == sectors);
-        device.remember_resync_request(sector, size, thin)?;
+        let id = device.remember_resync_request(purpose, sector, size, thin)?;
         self.peer_requests = self.peer_requests.saturating_add(1);
         let device = self.device_mut(index)?;
         device.resync.cursor = sector.saturating_add(sectors).div_ceil(SECTORS_PER_BLOCK);
         device.resync.in_flight = device.resync.in_flight.saturating_add(sectors);
         device.resync.pace.asked(sectors);
-        let request = BlockRequest {
-            sector,
-            block_id: ID_SYNCER,
-            size,
-        };
-        let packet = if thin {
-            Packet::ResyncThinRequest(request)
-        } else {
-            Packet::ResyncDataRequest(request)
-        };
-        let head = self.encode(&packet, volume, 0, buffer)?;
-        Some(Outgoing {
-            head,
-            payload: Payload::None,
-        })
+        Some((id, sector, size, thin))
     }
 
     /// `P_RS_DATA_REPLY`
@@ -290,7 +305,7 @@ impl Resource<'_> {
         }
         let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;
         let id = device
-            .awaited_resync(data.sector, size)
+            .awaited(Purpose::ResyncWrite, data.sector, size)
             .ok_or(ReceiveError::Malformed("blocks that were never asked for"))?;
         if let Some(peer_request) = device.peer_requests.get_mut(id) {
             peer_request.stage = Stage::Receiving;
@@ -361,8 +376,12 @@ impl Resource<'_> {
         failed: bool,
     ) -> Result<(), ReceiveError> {
         let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;
+        if let Some(id) = device.awaited(Purpose::VerifySource, ack.sector, ack.size) {
+            self.verify_refused(index, id);
+            return Ok(());
+        }
         let id = device
-            .awaited_resync(ack.sector, ack.size)
+            .awaited(Purpose::ResyncWrite, ack.sector, ack.size)
             .ok_or(ReceiveError::Malformed("blocks that were never asked for"))?;
         let forgotten = device
             .peer_requests
@@ -402,17 +421,7 @@ impl Resource<'_> {
             return;
         }
         let left = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
-        let resync = &mut device.resync;
-        let newest = resync.marks.get(resync.last_mark).map_or(0, |mark| mark.0);
-        if now.saturating_sub(newest) >= MARK_INTERVAL_MS {
-            resync.last_mark = resync.last_mark.wrapping_add(1) & 7;
-            if let Some(mark) = resync.marks.get_mut(resync.last_mark) {
-                *mark = (now, left);
-            }
-        }
-        let tell = now.saturating_sub(resync.told_at) >= 1000;
-        if tell {
-            resync.told_at = now;
+        if device.resync.note_progress(now, left) {
             self.event(Event::Progress { device: index });
         }
         self.finish_resync_if_done(index);
@@ -450,7 +459,7 @@ impl Resource<'_> {
 
     /// Whether the source has read what we acknowledged. Our state goes over the other socket: a source of 8.4 that hears
     /// of the end before it has all acknowledgements does not finish.
-    fn peer_has_acknowledgements(&mut self, index: DeviceIndex) -> bool {
+    pub(super) fn peer_has_acknowledgements(&mut self, index: DeviceIndex) -> bool {
         let answered = self.connection.pings_answered;
         let Some(device) = self.device(index) else {
             return false;
@@ -529,10 +538,7 @@ impl Resource<'_> {
             return;
         };
         let resync = &device.resync;
-        let elapsed = now
-            .saturating_sub(resync.started_at)
-            .saturating_sub(resync.paused);
-        let seconds = elapsed.checked_div(1000).unwrap_or(0).max(1);
+        let seconds = resync.seconds(now);
         let failed = resync.failed;
         let message = LogMessage::ResyncDone {
             seconds,
@@ -543,7 +549,11 @@ impl Resource<'_> {
                 .checked_div(seconds)
                 .unwrap_or(0),
         };
+        let (checksums, equal, total) = (resync.checksums, resync.equal_checksums, resync.total);
         self.log(index, message);
+        if checksums && total > 0 {
+            self.log(index, LogMessage::EqualChecksums { equal, total });
+        }
         if failed > 0 {
             self.log(index, LogMessage::ResyncFailedBlocks(failed));
         }
@@ -593,6 +603,44 @@ fn still_prepares(state: ConnectionState, side: ConnectionState) -> bool {
     }
 }
 
+impl Resync {
+    /// Begins now, with so many blocks to go.
+    pub(super) fn begun(now: u64, blocks: u64) -> Self {
+        Self {
+            total: blocks,
+            started_at: now,
+            pace: Pace::new(now),
+            marks: [(now, blocks); 8],
+            told_at: now,
+            ..Self::default()
+        }
+    }
+
+    /// Seconds since it began, without pauses; 1 at least.
+    pub(super) fn seconds(&self, now: u64) -> u64 {
+        let elapsed = now
+            .saturating_sub(self.started_at)
+            .saturating_sub(self.paused);
+        (elapsed / 1000).max(1)
+    }
+
+    /// So many blocks are left now; answers whether user space is to be told.
+    pub(super) fn note_progress(&mut self, now: u64, left: u64) -> bool {
+        let newest = self.marks.get(self.last_mark).map_or(0, |mark| mark.0);
+        if now.saturating_sub(newest) >= MARK_INTERVAL_MS {
+            self.last_mark = self.last_mark.wrapping_add(1) & 7;
+            if let Some(mark) = self.marks.get_mut(self.last_mark) {
+                *mark = (now, left);
+            }
+        }
+        let tell = now.saturating_sub(self.told_at) >= 1000;
+        if tell {
+            self.told_at = now;
+        }
+        tell
+    }
+}
+
 impl Device<'_> {
     /// The next blocks that differ and that nobody works on: sector and sectors.
     /// With a unit a request does not cross a multiple of it, and is all of one where that can be.
@@ -632,18 +680,34 @@ impl Device<'_> {
         None
     }
 
-    fn remember_resync_request(&mut self, sector: u64, size: u32, thin: bool) -> Option<Id> {
+    /// A request that this node makes of its own.
+    pub(super) fn remember_resync_request(
+        &mut self,
+        purpose: Purpose,
+        sector: u64,
+        size: u32,
+        thin: bool,
+    ) -> Option<Id> {
+        let asks_at_once = purpose == Purpose::ResyncWrite;
         let peer_request = PeerRequest {
-            purpose: Purpose::ResyncWrite,
-            operation: Operation::Write,
+            purpose,
+            operation: if asks_at_once {
+                Operation::Write
+            } else {
+                Operation::Read
+            },
             sector,
             size,
             block_id: ID_SYNCER,
             sequence: 0,
             flags: DataFlags::NONE,
-            epoch: 0,
+            epoch: self.verify.run,
             order: u64::MAX,
-            stage: Stage::Requested,
+            stage: if asks_at_once {
+                Stage::Requested
+            } else {
+                Stage::Waiting
+            },
             orphaned: false,
             registered: true,
             needs_extents: false,
@@ -660,7 +724,18 @@ impl Device<'_> {
     }
 
     /// The request of ours that an answer about this range belongs to.
-    pub(super) fn awaited_resync(&self, sector: u64, size: u32) -> Option<Id> {
+    pub(super) fn awaited(&self, purpose: Purpose, sector: u64, size: u32) -> Option<Id> {
+        self.registered(purpose, Stage::Requested, sector, size)
+    }
+
+    /// The peer request for exactly this range.
+    pub(super) fn registered(
+        &self,
+        purpose: Purpose,
+        stage: Stage,
+        sector: u64,
+        size: u32,
+    ) -> Option<Id> {
         let requests = usize_to_u64(self.requests.capacity());
         let mut found = None;
         self.overlap.find(sector, u64::from(size >> 9), |entry| {
@@ -669,7 +744,8 @@ impl Device<'_> {
                 .and_then(|position| u32::try_from(position).ok())
                 .and_then(|position| self.peer_requests.at(u32_to_usize(position)))
                 .filter(|(_, request)| {
-                    request.stage == Stage::Requested
+                    request.purpose == purpose
+                        && request.stage == stage
                         && request.sector == sector
                         && request.size == size
                 })
@@ -680,7 +756,7 @@ impl Device<'_> {
         found
     }
 
-    fn count_failed_blocks(&mut self, sector: u64, size: u32) {
+    pub(super) fn count_failed_blocks(&mut self, sector: u64, size: u32) {
         let last = sector
             .saturating_add(u64::from(size >> 9))
             .saturating_sub(1);

@@ -96,6 +96,7 @@ impl Resource<'_> {
         self.barrier_when_idle(buffer)
             .or_else(|| self.next_mark(buffer))
             .or_else(|| self.next_resync_request(buffer))
+            .or_else(|| self.next_verify_request(buffer))
     }
 
     /// What a peer hears of our UUIDs is on our disk: it may write them to its own, and if we forgot them in a crash, both
@@ -360,6 +361,11 @@ impl Resource<'_> {
         if peer_request.stage != Stage::Replying {
             return None;
         }
+        if peer_request.purpose.algorithm().is_some()
+            && !peer_request.purpose.needs_data_after_digest()
+        {
+            return self.send_digest(index, id, buffer);
+        }
         let data = Data {
             sector: peer_request.sector,
             block_id: peer_request.block_id,
@@ -377,11 +383,11 @@ impl Resource<'_> {
                 payload: Payload::None,
             });
         }
-        let packet = if peer_request.purpose == Purpose::ResyncRead {
+        let packet = if peer_request.purpose == Purpose::Read {
+            Packet::DataReply(data)
+        } else {
             device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
             Packet::ResyncDataReply(data)
-        } else {
-            Packet::DataReply(data)
         };
         peer_request.sending = true;
         let head = self.encode(&packet, volume, size, buffer)?;
@@ -477,6 +483,7 @@ impl Resource<'_> {
                     Command::NegResyncDataReply => Packet::NegResyncDataReply(ack),
                     Command::ResyncCancel => Packet::ResyncCancel(ack),
                     Command::ResyncIsInSync => Packet::ResyncIsInSync(ack),
+                    Command::OvResult => Packet::OvResult(ack),
                     _ => Packet::NegAck(ack),
                 };
                 self.encode(&packet, self.volume(device)?, 0, buffer)

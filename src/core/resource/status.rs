@@ -9,7 +9,7 @@ use crate::config::policy::WriteOrdering;
 use crate::num::usize_to_u64;
 use crate::state::State;
 
-/// The progress of a resync.
+/// The progress of a resync or verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SyncStatus {
     /// Blocks when it began.
@@ -125,7 +125,8 @@ impl<'m> Resource<'m> {
     }
 
     fn sync_status(&self, device: &Device<'_>) -> Option<SyncStatus> {
-        if !device.state.connection.is_resync() {
+        let connection = device.state.connection;
+        if !connection.is_resync() && !connection.is_verify() {
             return None;
         }
         let disk = device.disk.as_ref()?;
@@ -134,7 +135,11 @@ impl<'m> Resource<'m> {
         Some(SyncStatus {
             total: resync.total,
             failed: resync.failed,
-            left: disk.bitmap.weight(),
+            left: if connection.is_verify() {
+                device.verify.left
+            } else {
+                disk.bitmap.weight()
+            },
             elapsed: self
                 .now
                 .saturating_sub(resync.started_at)

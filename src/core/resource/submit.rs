@@ -341,7 +341,7 @@ impl Resource<'_> {
         if request.registered {
             request.registered = false;
             device.overlap.remove(Device::request_entry(id));
-            self.progress |= device.retry_if_any_wait();
+            self.progress |= device.retry_if_any_wait() || device.verify.waits();
         }
         // What an application does next may depend on what just completed: it belongs to a later epoch.
         if logged && epoch == self.connection.epoch {

@@ -8,7 +8,7 @@
 //! decides how.
 
 use super::device::DeviceIndex;
-use super::peer_request::Stage;
+use super::peer_request::{Purpose, Stage};
 use super::receive::{ReceiveError, Received};
 use super::request::Operation;
 use super::Resource;
@@ -53,7 +53,7 @@ impl Resource<'_> {
             return Ok(Received::Wait);
         }
         let device = self.device_mut(index).ok_or(ReceiveError::UnknownVolume)?;
-        let id = device.awaited_resync(block.sector, block.size);
+        let id = device.awaited(Purpose::ResyncWrite, block.sector, block.size);
         let peer_request = id
             .and_then(|id| device.peer_requests.get_mut(id))
             .filter(|peer_request| peer_request.thin);

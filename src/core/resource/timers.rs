@@ -64,7 +64,7 @@ impl Resource<'_> {
         }
         for (_, device) in self.present() {
             let interval = match device.state.connection {
-                ConnectionState::SyncTarget => RATE_INTERVAL,
+                ConnectionState::SyncTarget | ConnectionState::VerifyS => RATE_INTERVAL,
                 ConnectionState::SyncSource => COURTESY_INTERVAL,
                 _ => continue,
             };
@@ -102,12 +102,19 @@ impl Resource<'_> {
         self.check_requests();
         self.check_congestion();
         self.retry_paced_reads();
-        if self
-            .present()
-            .any(|(_, device)| device.state.connection == ConnectionState::SyncTarget)
-        {
+        if self.asks_for_blocks() {
             self.wishes.send_data = true;
         }
+    }
+
+    /// Whether a resync or verify of this node asks for blocks at a rate.
+    fn asks_for_blocks(&self) -> bool {
+        self.present().any(|(_, device)| {
+            matches!(
+                device.state.connection,
+                ConnectionState::SyncTarget | ConnectionState::VerifyS
+            )
+        })
     }
 
     fn check_ping(&mut self, silence: u64) {
@@ -158,6 +165,7 @@ impl Resource<'_> {
         self.wishes.operations = true;
         for index in self.indices() {
             self.finish_resync_if_done(index);
+            self.finish_verify_if_done(index);
         }
     }
 

@@ -82,6 +82,13 @@ impl Disk {
         }
     }
 
+    /// A sector is not what was written there. Of what the cache had for it, nothing is left.
+    pub fn change_silently(&mut self, sector: u64, value: u64) {
+        self.current[sector as usize] = value;
+        self.durable[sector as usize] = value;
+        self.cache.retain(|(_, at, _)| u64::from(*at) != sector);
+    }
+
     /// The moment that a flush which begins now covers.
     pub fn now(&self) -> u64 {
         self.clock

@@ -13,6 +13,7 @@ use drbd_core::resource::connection::{
     ConnectionTables, DataItem, LogEntry, MetaItem, ReceiveEpoch,
 };
 use drbd_core::resource::device::{Device, DeviceIndex, DeviceTables};
+use drbd_core::resource::digest::Digest;
 use drbd_core::resource::effect::{Completion, Effect, Event, Outcome};
 use drbd_core::resource::request::Io;
 use drbd_core::resource::{Head, Received, Resource, ResourceTables};
@@ -96,6 +97,8 @@ pub struct Life<'a> {
     pub backlog: VecDeque<(DeviceIndex, Application)>,
     pub peer_pages: BTreeMap<(u8, u64), Vec<u64>>,
     pub disk_io: BTreeMap<u64, DiskIo>,
+    /// Digests that are being computed.
+    pub digesting: usize,
     pub receiver: Receiver,
     pub reading: [Reading; 2],
     /// The sender waits for the socket to take these pages: the word to the engine that ends it.
@@ -196,6 +199,7 @@ impl<'a> Life<'a> {
                 peer_waiting: arena.alloc_slice_fill_copy(sizes.peer_requests, Id::FILL),
                 overlap: arena
                     .alloc_slice_fill_copy(sizes.requests + sizes.peer_requests, Entry::EMPTY),
+                digests: arena.alloc_slice_fill_copy(sizes.peer_requests, Digest::NONE),
             };
             let device = arena.alloc(Device::new(volume as u16, volume as u32, tables));
             engine.add_device(device);
@@ -206,6 +210,7 @@ impl<'a> Life<'a> {
             backlog: VecDeque::new(),
             peer_pages: BTreeMap::new(),
             disk_io: BTreeMap::new(),
+            digesting: 0,
             receiver: Receiver::Stopped,
             reading: Default::default(),
             sending: Vec::new(),

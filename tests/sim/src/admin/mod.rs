@@ -29,6 +29,8 @@ pub enum Admin {
     InvalidateRemote(u8),
     PauseSync(u8),
     ResumeSync(u8),
+    /// From a sector, or where the last one stopped, to a sector.
+    Verify(u8, Option<u64>, u64),
     NewCurrentUuid(u8),
     NewCurrentUuidClear(u8),
     AttachInVain(u8),
@@ -187,6 +189,9 @@ impl World<'_> {
                         Admin::Outdate(volume) => {
                             let change = Change::none().disk(DiskState::Outdated);
                             engine.request_change(DeviceIndex(volume), change)
+                        }
+                        Admin::Verify(volume, start, stop) => {
+                            engine.start_verify(DeviceIndex(volume), start, stop)
                         }
                         _ => return Some(Err("no such command".into())),
                     };

@@ -39,6 +39,8 @@ pub struct Plan {
     pub current: [bool; 2],
     /// Promises are kept: everything is orderly, and no disaster happened that no promise outlives.
     pub promises: bool,
+    /// No trouble for a while.
+    calm: bool,
     /// How many troubles there were, left out or not.
     pub troubles: u64,
     /// How often an application thought of something to do.
@@ -74,6 +76,7 @@ impl<'a> World<'a> {
             local_disk_always: rng.chance(70),
             current: [true; 2],
             promises: orderly,
+            calm: false,
             troubles: 0,
             thoughts: 0,
             last_primary: None,
@@ -145,6 +148,13 @@ impl<'a> World<'a> {
             .map_or(0, |device| device.size())
     }
 
+    /// Whether there is to be no trouble.
+    pub fn keep_calm(&mut self, calm: bool) {
+        if let Some(plan) = self.plan.as_mut() {
+            plan.calm = calm;
+        }
+    }
+
     /// The next trouble.
     pub fn chaos(&mut self) {
         let Some(plan) = self.plan.as_mut() else {
@@ -158,6 +168,9 @@ impl<'a> World<'a> {
         let mut rng = Rng::branch(self.seed, number);
         let at = self.now + rng.range(1, pause);
         self.push(at, Ev::Chaos);
+        if self.plan().calm {
+            return;
+        }
         self.check(|checker, world| checker.moment(world));
         let event = events::pick(&mut rng);
         if self.script.troubles.contains(&number) {

@@ -14,7 +14,9 @@ mod order;
 mod promotion;
 mod read_errors;
 mod reads;
+mod verified;
 
+use drbd_core::resource::log::LogMessage;
 use drbd_core::state::State;
 
 use crate::app::Record;
@@ -60,6 +62,22 @@ pub trait Checker {
         Ok(())
     }
 
+    /// A node has a line for its log, about a volume or about the connection.
+    fn logged(
+        &mut self,
+        _world: &World<'_>,
+        _node: usize,
+        _volume: Option<u8>,
+        _line: &LogMessage,
+    ) -> Verdict {
+        Ok(())
+    }
+
+    /// A verify ran over the whole volume, and nothing came in between.
+    fn verified(&mut self, _world: &World<'_>, _volume: u8) -> Verdict {
+        Ok(())
+    }
+
     /// A moment between two troubles, and the end of a world that healed.
     fn moment(&mut self, _world: &World<'_>) -> Verdict {
         Ok(())
@@ -87,5 +105,6 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(promotion::Promotion),
         Box::new(read_errors::ReadErrors),
         Box::new(reads::Reads::default()),
+        Box::new(verified::Verified),
     ]
 }

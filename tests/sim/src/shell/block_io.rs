@@ -57,6 +57,10 @@ impl World<'_> {
                 device,
                 peer_request,
             } => DiskIo::Peer(device, peer_request, disks[usize::from(device.0)].now()),
+            Effect::Digest {
+                device,
+                peer_request,
+            } => return self.begin_digest(node, device, peer_request),
             Effect::ReleasePeerRequest {
                 device,
                 peer_request,

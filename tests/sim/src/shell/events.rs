@@ -32,9 +32,11 @@ impl World<'_> {
         let boot = self.nodes[node].boot;
         match event {
             Event::None | Event::Progress { .. } | Event::LimitsChanged { .. } => {}
-            Event::Log { message, .. } => {
+            Event::Log { device, message } => {
                 self.coverage.log(&message);
                 self.tell(node, || format!("log: {message}"));
+                let volume = device.map(|device| device.0);
+                self.check(|checker, world| checker.logged(world, node, volume, &message));
             }
             Event::StateChanged { device, old, new } => {
                 self.coverage.state(&old, &new);

@@ -170,6 +170,13 @@ impl World<'_> {
         };
         match life.engine.at(now).receive(head, &fixed) {
             Ok(Received::Done) => Step::More,
+            Ok(Received::Algorithms { device }) => {
+                if self.look_for_algorithms(node, device) {
+                    Step::More
+                } else {
+                    Step::Error
+                }
+            }
             Ok(Received::Wait) => {
                 life.reading[DATA] = Reading::Retry(head, fixed);
                 Step::Enough
@@ -233,7 +240,12 @@ impl World<'_> {
                     return self.refused(node, error);
                 }
             }
-            Received::Skip | Received::Done | Received::Wait => {}
+            Received::Digest {
+                device,
+                peer_request,
+                ..
+            } => engine.digest_received(device, peer_request, payload),
+            Received::Skip | Received::Done | Received::Wait | Received::Algorithms { .. } => {}
         }
         Step::More
     }
@@ -251,6 +263,11 @@ impl World<'_> {
                     _,
                     _,
                     Received::PeerPayload {
+                        device,
+                        peer_request,
+                        ..
+                    }
+                    | Received::Digest {
                         device,
                         peer_request,
                         ..

@@ -52,6 +52,7 @@ impl World<'_> {
                     life.requests.is_empty()
                         && life.backlog.is_empty()
                         && life.disk_io.is_empty()
+                        && life.digesting == 0
                         && life.peer_pages.is_empty()
                         && life.running.is_none()
                         && life.sending.is_empty()

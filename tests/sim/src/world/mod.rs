@@ -3,6 +3,7 @@
 //! Two nodes, the network between them, and time.
 
 mod look;
+mod rot;
 mod setup;
 mod trouble;
 
@@ -26,6 +27,7 @@ use crate::node::{Life, Node};
 use crate::rng::Rng;
 use crate::script::Script;
 
+pub use rot::{Rot, BLOCK_SECTORS};
 pub use setup::Setup;
 pub use trouble::{Doom, Moment};
 
@@ -41,6 +43,7 @@ pub enum Ev {
     Sent(usize, u32),
     Timer(usize, u32),
     DiskDone(usize, u32, u64),
+    Digest(usize, u32, u8, u64),
     HelperDone(usize, u32, u8, bool),
     Admin(usize, u32),
     Dial(usize, u32),
@@ -81,6 +84,8 @@ pub struct World<'a> {
     pub doom: Option<Doom>,
     /// What is left out of the plan.
     pub script: Script,
+    /// Sectors that changed behind the driver's back.
+    pub rotten: Vec<Rot>,
     pub coverage: Coverage,
     /// What went wrong, first things first.
     pub failures: Vec<String>,
@@ -143,6 +148,7 @@ impl<'a> World<'a> {
             plan: None,
             doom: None,
             script: Script::default(),
+            rotten: Vec::new(),
             setup,
             slowness: 0,
             coverage: Coverage::default(),
@@ -300,6 +306,9 @@ impl<'a> World<'a> {
             Ev::Sent(node, boot) if self.lives(node, boot) => self.sent(node),
             Ev::Timer(node, boot) if self.lives(node, boot) => self.timer(node),
             Ev::DiskDone(node, boot, io) if self.lives(node, boot) => self.disk_done(node, io),
+            Ev::Digest(node, boot, volume, id) if self.lives(node, boot) => {
+                self.digest_done(node, volume, id);
+            }
             Ev::HelperDone(node, boot, volume, target) if self.lives(node, boot) => {
                 let helper = if target {
                     Helper::BeforeResyncTarget

@@ -52,6 +52,8 @@ events! {
     slow_link,
     stranger,
     suspend_io,
+    verify,
+    verify_rotten_disk,
     wild_commands,
 }
 
