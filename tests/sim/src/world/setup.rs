@@ -60,17 +60,27 @@ const FEATURES: [u8; 8] = [0x83, 0x74, 0x02, 0x67, 0xff, 0xfe, 0x00, 0x48];
 impl Setup {
     /// The first packet of a connection says how old the node is that sends it.
     pub fn make_older(&self, packet: &mut [u8]) {
-        if let Some((FEATURES, body)) = packet
+        let Some((FEATURES, body)) = packet
             .split_first_chunk_mut()
             .map(|(head, body)| (*head, body))
-        {
-            let [_, features, newest, ..] = body.as_chunks_mut::<4>().0 else {
-                return;
-            };
-            *features = (u32::from_be_bytes(*features) & self.features).to_be_bytes();
-            *newest = u32::from_be_bytes(*newest)
-                .min(self.newest_protocol)
-                .to_be_bytes();
+        else {
+            return;
+        };
+        // The oldest protocol, the features, the newest protocol, and more.
+        let mut words = body.chunks_exact_mut(4).skip(1);
+        if let (Some(features), Some(newest)) = (words.next(), words.next()) {
+            set_word(features, word(features) & self.features);
+            set_word(newest, word(newest).min(self.newest_protocol));
         }
     }
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .fold(0, |word, byte| word << 8 | u32::from(*byte))
+}
+
+fn set_word(bytes: &mut [u8], word: u32) {
+    bytes.copy_from_slice(&word.to_be_bytes());
 }
