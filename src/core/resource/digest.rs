@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(Digest::new(&[1; MAX_DIGEST + 1]), None);
         for length in 1..=MAX_DIGEST {
             let bytes = &[7; MAX_DIGEST][..length];
-            assert_eq!(Digest::new(&bytes).unwrap().as_bytes(), bytes);
+            assert_eq!(Digest::new(bytes).unwrap().as_bytes(), bytes);
         }
         assert_ne!(Digest::new(&[0; 4]), Digest::new(&[0; 5]));
     }

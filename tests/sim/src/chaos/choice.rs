@@ -47,10 +47,12 @@ pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
         *rng.pick(&[OnNoData::IoError, OnNoData::IoError, OnNoData::SuspendIo]);
     net(rng, &mut setup.net);
     if rng.chance(70) {
-        setup.net.verify_alg = crate::digest::name(*rng.pick(&["short", "long"]));
+        let algorithm: &str = rng.pick::<&str>(&["short", "long"]);
+        setup.net.verify_alg = crate::digest::name(algorithm);
     }
     if rng.chance(60) {
-        setup.net.csums_alg = crate::digest::name(*rng.pick(&["short", "long"]));
+        let algorithm: &str = rng.pick::<&str>(&["short", "long"]);
+        setup.net.csums_alg = crate::digest::name(algorithm);
         setup.net.csums_after_crash_only = rng.chance(30);
     }
     disk(rng, &mut setup.disk, orderly, setup.volatile);
