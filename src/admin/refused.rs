@@ -11,8 +11,7 @@ use drbd_core::{
     config::{
         DiskConf,
         Fencing,
-        NetConf,
-        Text, //
+        NetConf, //
     },
     netlink::context::Refusal,
     return_code::ReturnCode, //
@@ -59,13 +58,6 @@ pub(super) fn not_supported(code: ReturnCode, what: &str) -> Refused {
 
 /// Whether this driver can do what the options of a connection promise; gives the digests that they name.
 pub(super) fn check_net_options(conf: &NetConf) -> Result<Algorithms, Refused> {
-    let is_empty = |text: &Text<63>| text.is_empty();
-    if !is_empty(&conf.integrity_alg) {
-        return Err(not_supported(
-            ReturnCode::IntegrityAlg,
-            "data-integrity-alg",
-        ));
-    }
     if conf.two_primaries {
         return Err(not_supported(
             ReturnCode::InvalidRequest,

@@ -91,9 +91,10 @@ impl Resource {
         // The receiver of the connection before has nothing more to do.
         self.set_receiver(None);
         self.set_addresses(Some((my_addr, peer_addr)));
+        let digest = algorithms.size_of(&conf.integrity_alg);
         let (connected, old) = self.guarded(|guarded| {
             let old = core::mem::replace(&mut guarded.algorithms, algorithms);
-            (guarded.engine.connect(conf), old)
+            (guarded.engine.connect(conf, digest), old)
         });
         drop(old);
         connected.map_err(|_| {
@@ -104,8 +105,12 @@ impl Resource {
 
     /// Changes the options of the connection.
     pub(crate) fn change_net_options(self: &Arc<Self>, conf: NetConf, algorithms: Algorithms) {
+        let mut algorithms = algorithms;
+        let digest = algorithms.size_of(&conf.integrity_alg);
         let old = self.guarded(|guarded| {
-            guarded.engine.set_net_options(conf);
+            // Until the peer has heard of the new digest, data goes with the old one.
+            algorithms.keep(&guarded.algorithms, guarded.engine.integrity().name());
+            guarded.engine.set_net_options(conf, digest);
             core::mem::replace(&mut guarded.algorithms, algorithms)
         });
         drop(old);

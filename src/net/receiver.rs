@@ -29,7 +29,11 @@ use super::{
 };
 use crate::{
     kernel_api::{
-        digest::MAX_DIGEST_SIZE,
+        bio_vecs::BioVecs,
+        digest::{
+            Digest,
+            MAX_DIGEST_SIZE, //
+        },
         kthread::{
             StopFlag,
             Thread, //
@@ -42,6 +46,7 @@ use crate::{
         }, //
     },
     resource::{
+        algorithms,
         Engine,
         Resource, //
     }, //
@@ -159,8 +164,9 @@ fn receive_all(resource: &Arc<Resource>, socket: &TcpSocket) -> ConnectionState 
     let Ok(mut reader) = Reader::new(socket, DATA_BUFFER) else {
         return ConnectionState::NetworkFailure;
     };
+    let mut integrity = None;
     loop {
-        match receive_packet(resource, &mut reader) {
+        match receive_packet(resource, &mut reader, &mut integrity) {
             Ok(()) => {}
             Err(Failure::Socket) => return ConnectionState::BrokenPipe,
             Err(Failure::Peer) => return ConnectionState::ProtocolError,
@@ -233,7 +239,12 @@ fn step(engine: &mut Engine, bytes: &[u8]) -> Result<Step, ReceiveError> {
     }
 }
 
-fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(), Failure> {
+/// `integrity` computes the digest in front of the data that comes.
+fn receive_packet(
+    resource: &Arc<Resource>,
+    reader: &mut Reader<'_>,
+    integrity: &mut Option<Arc<Digest>>,
+) -> Result<(), Failure> {
     let mut needed = 0;
     let (head, length, mut received) = loop {
         reader.wait(needed)?;
@@ -254,7 +265,11 @@ fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(
             device,
             peer_request,
             size,
-        } => receive_peer_payload(resource, reader, device, peer_request, size as usize),
+            digest,
+        } => {
+            let sum = Sum::read(reader, digest, integrity)?;
+            receive_peer_payload(resource, reader, device, peer_request, size as usize, &sum)
+        }
         Received::Digest {
             device,
             peer_request,
@@ -263,8 +278,19 @@ fn receive_packet(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(
         Received::Algorithms { device } if resource.follow_algorithms(device) => Ok(()),
         Received::Algorithms { .. } => Err(Failure::Peer),
         Received::ReadReply {
-            device, request, ..
-        } => receive_read_reply(resource, reader, device, request),
+            device,
+            request,
+            digest,
+            ..
+        } => {
+            let sum = Sum::read(reader, digest, integrity)?;
+            receive_read_reply(resource, reader, device, request, &sum)
+        }
+        Received::PeerAlgorithm => {
+            *integrity = peer_algorithm(resource);
+            let size = integrity.as_ref().map(|digest| digest.size() as u32);
+            Ok(resource.engine(|engine| engine.peer_algorithm(size))?)
+        }
         Received::AuthBytes => authenticate(resource, reader, head),
         Received::BitmapBytes { device } => {
             let length = head.payload as usize;
@@ -323,19 +349,67 @@ fn authenticate(
     Ok(())
 }
 
+/// The digest that the peer's data begins with from now on.
+fn peer_algorithm(resource: &Arc<Resource>) -> Option<Arc<Digest>> {
+    let (name, known) = resource.peek(|guarded| {
+        let name = *guarded.engine.peer_integrity().name();
+        (name, guarded.algorithms.find(&name))
+    });
+    known.or_else(|| Arc::new(algorithms::load(&name).ok()?, GFP_KERNEL).ok())
+}
+
+/// The digest that came in front of data.
+struct Sum<'a> {
+    bytes: [u8; MAX_DIGEST_SIZE],
+    length: usize,
+    digest: Option<&'a Digest>,
+}
+
+impl<'a> Sum<'a> {
+    /// Reads `length` bytes; none where there is no digest.
+    fn read(
+        reader: &mut Reader<'_>,
+        length: u32,
+        integrity: &'a Option<Arc<Digest>>,
+    ) -> Result<Self, Failure> {
+        let length = length as usize;
+        let mut bytes = [0; MAX_DIGEST_SIZE];
+        let target = bytes.get_mut(..length).ok_or(Failure::Peer)?;
+        target.copy_from_slice(reader.wait(length)?);
+        reader.used(length);
+        Ok(Self {
+            bytes,
+            length,
+            digest: integrity.as_deref(),
+        })
+    }
+
+    /// Whether it is the digest of what came.
+    fn fits(&self, vecs: BioVecs<'_>) -> bool {
+        if self.length == 0 {
+            return true;
+        }
+        let mut sum = [0; MAX_DIGEST_SIZE];
+        self.digest
+            .and_then(|digest| digest.of_vecs(vecs, &mut sum).ok())
+            .is_some_and(|sum| self.bytes.get(..self.length) == Some(sum))
+    }
+}
+
 fn receive_peer_payload(
     resource: &Arc<Resource>,
     reader: &mut Reader<'_>,
     device: DeviceIndex,
     id: Id,
     size: usize,
+    sum: &Sum<'_>,
 ) -> Result<(), Failure> {
     let received = resource.received.alloc(size).and_then(|mut pages| {
         reader.read_pages(&mut pages.vecs_mut())?;
         Ok(pages)
     });
     match received {
-        Ok(pages) => {
+        Ok(pages) if sum.fits(pages.vecs()) => {
             let old = resource.guarded(|guarded| {
                 let old = guarded.keep_pages(device, id, pages);
                 guarded.engine.peer_payload_received(device, id, true);
@@ -344,6 +418,9 @@ fn receive_peer_payload(
             drop(old);
             Ok(())
         }
+        Ok(_) => Err(resource
+            .engine(|engine| engine.peer_payload_corrupt(device, id))
+            .into()),
         Err(_) => {
             resource.engine(|engine| engine.peer_payload_received(device, id, false));
             Err(Failure::Socket)
@@ -376,20 +453,29 @@ fn receive_read_reply(
     reader: &mut Reader<'_>,
     device: DeviceIndex,
     id: Id,
+    sum: &Sum<'_>,
 ) -> Result<(), Failure> {
     let waiting = resource.peek(|guarded| guarded.take_bio(device, id));
     let Some(mut waiting) = waiting else {
         return Err(Failure::Peer);
     };
-    let result = reader.read_pages(&mut waiting.bio.vecs_mut());
-    let success = result.is_ok();
-    let old = resource.guarded(|guarded| {
+    let mut target = waiting.bio.vecs_mut();
+    let result = reader.read_pages(&mut target);
+    let whole = result.is_ok() && sum.fits(target.as_shared());
+    let (old, corrupt) = resource.guarded(|guarded| {
         let old = guarded.keep_bio(device, id, waiting);
-        guarded.engine.read_reply_received(device, id, success);
-        old
+        let engine = &mut guarded.engine;
+        if result.is_ok() && !whole {
+            return (old, Some(engine.read_reply_corrupt(device, id)));
+        }
+        engine.read_reply_received(device, id, whole);
+        (old, None)
     });
     drop(old);
-    Ok(result?)
+    match corrupt {
+        Some(error) => Err(error.into()),
+        None => Ok(result?),
+    }
 }
 
 /// Reads the meta socket until it ends.

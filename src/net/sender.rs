@@ -25,6 +25,10 @@ use crate::{
     kernel_api::{
         bio::BioPin,
         bio_vecs::BioVecs,
+        digest::{
+            Digest,
+            MAX_DIGEST_SIZE, //
+        },
         kthread::StopFlag,
         module_params,
         noio::NoIo,
@@ -66,6 +70,8 @@ impl Source {
 struct Part {
     payload: Payload,
     source: Source,
+    /// The digest in front of it, and where in the batch that goes.
+    digest: Option<(Arc<Digest>, usize)>,
     /// Where in the batch its bytes go; `None` for one that is sent from its pages, after all else.
     place: Option<usize>,
 }
@@ -120,23 +126,32 @@ impl Batch {
                 break;
             };
             self.filled += outgoing.head;
-            let (size, source) = match outgoing.payload {
+            let (size, digest_size, source) = match outgoing.payload {
                 Payload::None => continue,
                 Payload::Request {
                     device,
                     request,
                     size,
+                    digest,
                     ..
-                } => (size, bio_of(guarded, device, request)),
+                } => (size, digest, bio_of(guarded, device, request)),
                 Payload::PeerRequest {
                     device,
                     peer_request,
                     size,
+                    digest,
                 } => (
                     size,
+                    digest,
                     guarded.take_pages(device, peer_request).map(Source::Pages),
                 ),
             };
+            let digest = (digest_size > 0).then(|| {
+                let digest = guarded.algorithms.find(guarded.engine.integrity().name());
+                digest.map(|digest| (digest, self.filled))
+            });
+            let source = source.filter(|_| !matches!(digest, Some(None)));
+            self.filled += digest_size as usize;
             let Some(source) = source else {
                 // Nothing to send where the peer expects bytes: the connection ends.
                 tell_engine(guarded, outgoing.payload, false);
@@ -151,6 +166,7 @@ impl Batch {
             let part = Part {
                 payload: outgoing.payload,
                 source,
+                digest: digest.flatten(),
                 place,
             };
             // There is room for `PAYLOADS` of them.
@@ -165,19 +181,43 @@ impl Batch {
         self.filled > 0
     }
 
+    /// Copies small payloads to their places, and computes digests.
     fn copy_payloads(&mut self) -> Result {
         for part in self.parts.iter() {
-            let Some(place) = part.place else {
+            let vecs = part.source.vecs();
+            if let Some(place) = part.place {
+                let target = self
+                    .buffer
+                    .get_mut(place..place + vecs.len())
+                    .ok_or(EINVAL)?;
+                vecs.copy_out(0, target)?;
+            }
+            let Some((digest, at)) = &part.digest else {
                 continue;
             };
-            let vecs = part.source.vecs();
-            let target = self
-                .buffer
-                .get_mut(place..place + vecs.len())
-                .ok_or(EINVAL)?;
-            vecs.copy_out(0, target)?;
+            let mut sum = [0; MAX_DIGEST_SIZE];
+            let sum = match part.place {
+                // Of the copy: whatever becomes of the pages, the peer gets what the digest says.
+                Some(place) => {
+                    let copy = self.buffer.get(place..place + vecs.len()).ok_or(EINVAL)?;
+                    digest.of_bytes(copy, &mut sum)?
+                }
+                None => digest.of_vecs(vecs, &mut sum)?,
+            };
+            let target = self.buffer.get_mut(*at..*at + sum.len()).ok_or(EINVAL)?;
+            target.copy_from_slice(sum);
         }
         Ok(())
+    }
+
+    /// Whether the pages of a part hold something else than what its digest says.
+    fn was_changed(&self, part: &Part) -> bool {
+        let Some((digest, at)) = &part.digest else {
+            return false;
+        };
+        let mut sum = [0; MAX_DIGEST_SIZE];
+        let now = digest.of_vecs(part.source.vecs(), &mut sum);
+        now.is_ok_and(|now| self.buffer.get(*at..*at + now.len()) != Some(now))
     }
 
     fn send(&self, resource: &Arc<Resource>, socket: &TcpSocket) -> Result {
@@ -188,7 +228,8 @@ impl Batch {
             return Ok(());
         };
         let stays = match part.payload {
-            Payload::Request { stays, .. } => stays,
+            // With a digest the pages must not change any more once it is computed, as far as that can be had.
+            Payload::Request { stays, digest, .. } => stays && digest == 0,
             _ => true,
         };
         let lend = stays && !module_params::disable_sendpage();
@@ -198,6 +239,16 @@ impl Batch {
     /// Tells the engine what became of the payloads, and lets go of them.
     fn sent(&mut self, resource: &Arc<Resource>, success: bool) {
         if !self.parts.is_empty() {
+            for part in self.parts.iter().filter(|_| success) {
+                if let Payload::Request {
+                    device, request, ..
+                } = part.payload
+                {
+                    if self.was_changed(part) {
+                        resource.engine(|engine| engine.buffer_was_changed(device, request));
+                    }
+                }
+            }
             resource.guarded(|guarded| {
                 for part in self.parts.iter() {
                     tell_engine(guarded, part.payload, success);

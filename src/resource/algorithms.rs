@@ -43,7 +43,11 @@ impl Algorithms {
     ///
     /// The return code of the first option whose digest the kernel does not have, in the order of 8.4.
     pub(crate) fn prepare(conf: &NetConf) -> Result<Self, ReturnCode> {
-        let mut algorithms = Self::none();
+        let mut algorithms = Self {
+            // One more than the options name: see `keep`.
+            plain: KVec::with_capacity(4, GFP_KERNEL).map_err(|_| ReturnCode::NoMemory)?,
+            signer: None,
+        };
         for (name, code) in [
             (&conf.csums_alg, ReturnCode::CsumsAlg),
             (&conf.verify_alg, ReturnCode::VerifyAlg),
@@ -72,6 +76,22 @@ impl Algorithms {
     pub(crate) fn find(&self, name: &Name) -> Option<Arc<Digest>> {
         let found = self.plain.iter().find(|(own, _)| own == name);
         found.map(|(_, digest)| digest.clone())
+    }
+
+    /// Keeps the digest of this name of `old`, which may still be in use. Any context.
+    pub(crate) fn keep(&mut self, old: &Self, name: &Name) {
+        if self.find(name).is_none() {
+            if let Some(digest) = old.find(name) {
+                // There is room: see `prepare`. Without, the next data would cost the connection.
+                let _ = self.plain.push_within_capacity((*name, digest));
+            }
+        }
+    }
+
+    /// The length of a digest of this name, in bytes; 0 where there is none.
+    pub(crate) fn size_of(&self, name: &Name) -> u32 {
+        let size = self.find(name).map_or(0, |digest| digest.size());
+        u32::try_from(size).unwrap_or(0)
     }
 
     /// What signs with the secret.

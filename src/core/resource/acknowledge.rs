@@ -232,6 +232,7 @@ impl Resource<'_> {
             device: index,
             request: id,
             size,
+            digest: self.connection.peer_integrity.size(),
         })
     }
 

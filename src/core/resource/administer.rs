@@ -159,16 +159,18 @@ impl Disconnect {
 }
 
 impl Resource<'_> {
-    /// Configures the connection and starts to look for the peer.
+    /// Configures the connection and starts to look for the peer. `digest` is the length of a digest of
+    /// `data-integrity-alg`, in bytes; of no meaning where that is empty.
     ///
     /// # Errors
     ///
     /// There is one already.
-    pub fn connect(&mut self, conf: NetConf) -> Result<(), StateCode> {
+    pub fn connect(&mut self, conf: NetConf, digest: u32) -> Result<(), StateCode> {
         if self.connection.state != ConnectionState::StandAlone || self.connection.receiver_running
         {
             return Err(StateCode::InTransientState);
         }
+        self.configure_integrity(&conf, digest);
         self.connection.conf = Some(conf);
         self.change_connection(
             Change::none().connection(ConnectionState::Unconnected),
@@ -414,15 +416,14 @@ impl Resource<'_> {
         self.progress = true;
     }
 
-    /// New options for the connection; the peer is told.
-    pub fn set_net_options(&mut self, conf: NetConf) {
+    /// New options for the connection; the peer is told. `digest` as for [`connect`](Self::connect).
+    pub fn set_net_options(&mut self, conf: NetConf, digest: u32) {
         if self.connection.conf.is_none() {
             return;
         }
+        self.configure_integrity(&conf, digest);
         self.connection.conf = Some(conf);
-        if self.connection.phase == Phase::Open && self.connection.agreed_protocol >= 100 {
-            self.send_data(DataItem::ProtocolUpdate);
-        }
+        self.announce_settings();
         if self.connection.phase == Phase::Open {
             for index in self.indices() {
                 if self.device(index).is_some() {

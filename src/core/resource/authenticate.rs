@@ -287,7 +287,7 @@ fn is_same(left: &[u8], right: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::connection::{ConnectionTables, LogEntry, MetaItem, ReceiveEpoch};
     use super::super::effect::{Completion, Effect, Event, Outcome};
     use super::super::{ResourceTables, SEND_BUFFER};
@@ -311,6 +311,20 @@ mod tests {
 
     /// A node that waits for the peer's first word.
     fn node(secret: Option<&[u8]>, challenge: u8) -> Resource<'static> {
+        let mut conf = NetConf::default();
+        if let Some(secret) = secret {
+            conf.cram_hmac_alg = Text::new(b"model").unwrap();
+            conf.shared_secret = Secret::new(secret);
+        }
+        node_with(conf, 0, challenge)
+    }
+
+    /// The same with these options.
+    pub(in crate::resource) fn node_with(
+        conf: NetConf,
+        digest: u32,
+        challenge: u8,
+    ) -> Resource<'static> {
         let entry = LogEntry {
             device: DeviceIndex(0),
             request: Id::FILL,
@@ -342,12 +356,7 @@ mod tests {
             events: leak(300, Event::None),
         };
         let mut node = Resource::new(ResourceOptions::default(), tables);
-        let mut conf = NetConf::default();
-        if let Some(secret) = secret {
-            conf.cram_hmac_alg = Text::new(b"model").unwrap();
-            conf.shared_secret = Secret::new(secret);
-        }
-        node.connect(conf).unwrap();
+        node.connect(conf, digest).unwrap();
         assert!(node.begin_connecting());
         assert!(node.link_up(false, [challenge; OWN_CHALLENGE]));
         node
@@ -360,7 +369,7 @@ mod tests {
         sum.to_be_bytes().repeat(2)
     }
 
-    fn outgoing(node: &mut Resource<'_>) -> Vec<u8> {
+    pub(in crate::resource) fn outgoing(node: &mut Resource<'_>) -> Vec<u8> {
         let mut bytes = vec![0; SEND_BUFFER];
         let mut all = Vec::new();
         while let Some(outgoing) = node.next_data_packet(&mut bytes) {
@@ -370,14 +379,22 @@ mod tests {
     }
 
     /// Gives a node bytes; it stops reading at an error.
-    fn feed(node: &mut Resource<'_>, mut bytes: &[u8]) -> Result<(), ReceiveError> {
+    pub(in crate::resource) fn feed(
+        node: &mut Resource<'_>,
+        mut bytes: &[u8],
+    ) -> Result<(), ReceiveError> {
         while !bytes.is_empty() {
             let (header, rest) = bytes.split_at(node.header_size());
             let head = node.data_head(header)?;
             let (fixed, rest) = rest.split_at(head.fixed);
             let (payload, rest) = rest.split_at(u32_to_usize(head.payload));
             bytes = rest;
-            if node.receive(head, fixed)? == Received::AuthBytes {
+            let received = node.receive(head, fixed)?;
+            if received == Received::PeerAlgorithm {
+                let size = node.peer_integrity().name().as_bytes().len();
+                node.peer_algorithm(u32::try_from(size).ok())?;
+            }
+            if received == Received::AuthBytes {
                 let secret = node.connection().conf().unwrap().shared_secret;
                 let signature = sign(secret.as_bytes(), node.to_sign(head, payload));
                 node.signed(head, payload, &signature)?;
@@ -386,10 +403,10 @@ mod tests {
         Ok(())
     }
 
-    type Ends = [Result<(), ReceiveError>; 2];
+    pub(in crate::resource) type Ends = [Result<(), ReceiveError>; 2];
 
     /// Lets two nodes talk until both are silent or one has had enough.
-    fn talk(nodes: [&mut Resource<'_>; 2]) -> Ends {
+    pub(in crate::resource) fn talk(nodes: [&mut Resource<'_>; 2]) -> Ends {
         let [left, right] = nodes;
         let mut ends: Ends = [Ok(()), Ok(())];
         for _ in 0..4 {

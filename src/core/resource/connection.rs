@@ -5,6 +5,7 @@
 use super::algorithms::Wanted;
 use super::authenticate::{Authentication, OWN_CHALLENGE};
 use super::device::DeviceIndex;
+use super::integrity::Integrity;
 use crate::config::net::NetConf;
 use crate::ring::Ring;
 use crate::slab::Id;
@@ -160,6 +161,12 @@ pub struct Connection<'m> {
     /// This node accepted the meta socket: it decides where both want something at once.
     pub(super) resolve_conflicts: bool,
     pub(super) authentication: Authentication,
+    /// What the options say, what our data begins with, and what the peer's begins with.
+    pub(super) configured_integrity: Integrity,
+    pub(super) integrity: Integrity,
+    pub(super) peer_integrity: Integrity,
+    /// The features that this node said it has.
+    pub(super) offered: FeatureFlags,
     pub(super) state_sent: bool,
     pub(super) receiver_running: bool,
     pub(super) data_queue: Ring<'m, DataItem>,
@@ -198,6 +205,10 @@ impl<'m> Connection<'m> {
             features: FeatureFlags::NONE,
             resolve_conflicts: false,
             authentication: Authentication::new([0; OWN_CHALLENGE]),
+            configured_integrity: Integrity::NONE,
+            integrity: Integrity::NONE,
+            peer_integrity: Integrity::NONE,
+            offered: FeatureFlags::NONE,
             state_sent: false,
             receiver_running: false,
             data_queue: Ring::new(tables.data_queue),

@@ -35,14 +35,14 @@ impl Resource<'_> {
             return Err(ReceiveError::Incompatible);
         };
         self.connection.agreed_protocol = agreement.protocol;
-        self.connection.features = agreement.features;
+        self.connection.features = agreement.features.intersection(self.connection.offered);
         self.log(
             None,
             LogMessage::Agreed {
                 protocol: agreement.protocol,
             },
         );
-        self.log(None, LogMessage::Features(agreement.features));
+        self.log(None, LogMessage::Features(self.connection.features));
         if self.wants_authentication() {
             self.begin_authentication();
         } else {
@@ -124,7 +124,7 @@ impl Resource<'_> {
         if self.connection.phase == Phase::Protocol {
             self.connection.phase = Phase::Open;
         }
-        Ok(Received::Done)
+        Ok(self.peer_integrity_begins(&protocol.integrity_alg))
     }
 
     /// `P_PROTOCOL_UPDATE`: the peer was configured anew while connected.
@@ -135,11 +135,6 @@ impl Resource<'_> {
         use crate::config::policy::{
             AfterSplitBrain0p, AfterSplitBrain1p, AfterSplitBrain2p, Protocol as WireProtocol,
         };
-        if !protocol.integrity_alg.is_empty() {
-            return Err(ReceiveError::Malformed(
-                "data-integrity-alg is not supported yet",
-            ));
-        }
         if protocol.two_primaries != 0 {
             return Err(ReceiveError::Malformed(
                 "allow-two-primaries is not supported yet",
@@ -160,7 +155,7 @@ impl Resource<'_> {
         conf.after_sb_0p = zero;
         conf.after_sb_1p = one;
         conf.after_sb_2p = two;
-        Ok(Received::Done)
+        Ok(self.peer_integrity_begins(&protocol.integrity_alg))
     }
 
     /// Our resync settings.

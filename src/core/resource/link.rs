@@ -11,6 +11,7 @@ use super::authenticate::{Authentication, OWN_CHALLENGE};
 use super::connection::DataItem;
 use super::connection::Phase;
 use super::device::{BitmapExchange, DeviceIndex, Resync};
+use super::integrity::Integrity;
 use super::log::LogMessage;
 use super::peer_request::Stage;
 use super::request::Remote;
@@ -53,10 +54,14 @@ impl Resource<'_> {
             return false;
         }
         let now = self.now;
+        let offered = self.features_to_offer();
         let connection = &mut self.connection;
         connection.phase = Phase::Features;
         connection.agreed_protocol = PROTOCOL_VERSION_FIRST_CONTACT;
         connection.features = FeatureFlags::NONE;
+        connection.integrity = Integrity::NONE;
+        connection.peer_integrity = Integrity::NONE;
+        connection.offered = offered;
         connection.authentication = Authentication::new(challenge);
         connection.resolve_conflicts = resolve_conflicts;
         connection.state_sent = false;

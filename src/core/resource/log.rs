@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::algorithms::Name;
 use super::authenticate::AuthNote;
+use crate::config::text::Text;
 use crate::size_text::SizeText;
 use crate::state::{ConnectionState, DiskState, StateCode, Warning};
 use crate::uuid::compare::Rule;
@@ -49,6 +50,26 @@ pub enum LogMessage {
     Authentication(AuthNote),
     /// The connection will not be tried again.
     DiscardingConfiguration,
+    /// The peer's data begins with this digest from now on, and ours with another.
+    PeerIntegrity(Text<63>),
+    /// The peer's data would begin with a digest that the kernel does not have.
+    UnknownPeerIntegrity(Text<63>),
+    /// Data for the disk was damaged on the way.
+    DigestMismatch {
+        /// Where.
+        sector: u64,
+        /// Bytes.
+        size: u32,
+    },
+    /// Data for an application was damaged on the way.
+    ReadDigestMismatch,
+    /// Data changed while it was sent.
+    BufferChanged {
+        /// Where.
+        sector: u64,
+        /// Bytes.
+        size: u32,
+    },
     /// A setting of the connection differs from the peer's.
     IncompatibleSetting(&'static str),
     /// The digests of both nodes differ.
@@ -265,6 +286,9 @@ impl LogMessage {
     pub const fn level(&self) -> Level {
         match self {
             Self::IncompatibleDialects { .. }
+            | Self::UnknownPeerIntegrity(_)
+            | Self::DigestMismatch { .. }
+            | Self::ReadDigestMismatch
             | Self::IncompatibleSetting(_)
             | Self::DifferentAlgorithms { .. }
             | Self::NoSuchAlgorithm { .. }
@@ -284,7 +308,7 @@ impl LogMessage {
             | Self::OutOfSync { .. }
             | Self::NegativeAnswer { .. } => Level::Error,
             Self::Authentication(note) => note.level(),
-            Self::DiscardingConfiguration => Level::Warning,
+            Self::DiscardingConfiguration | Self::BufferChanged { .. } => Level::Warning,
             Self::VerifyFound(_) => Level::Alert,
             Self::Handshake(note) => match note.level() {
                 NoteLevel::Info => Level::Info,
@@ -313,6 +337,23 @@ impl fmt::Display for LogMessage {
             Self::IncompatibleDialects { minimum, maximum } => write!(
                 f,
                 "incompatible DRBD dialects: I support 86-101, peer supports {minimum}-{maximum}"
+            ),
+            Self::PeerIntegrity(name) if name.is_empty() => {
+                write!(f, "peer data-integrity-alg: (none)")
+            }
+            Self::PeerIntegrity(name) => write!(f, "peer data-integrity-alg: {name}"),
+            Self::UnknownPeerIntegrity(name) => {
+                write!(f, "peer data-integrity-alg {name} not supported")
+            }
+            Self::DigestMismatch { sector, size } => {
+                write!(f, "Digest integrity check FAILED: {sector}s +{size}")
+            }
+            Self::ReadDigestMismatch => {
+                write!(f, "Digest integrity check FAILED. Broken NICs?")
+            }
+            Self::BufferChanged { sector, size } => write!(
+                f,
+                "Digest mismatch, buffer modified by upper layers during write: {sector}s +{size}"
             ),
             Self::Authentication(note) => write!(f, "{note}"),
             Self::DiscardingConfiguration => write!(f, "Discarding network configuration."),

@@ -111,6 +111,7 @@ impl<'m> Resource<'m> {
                 device: index,
                 peer_request: id,
                 size: write.size,
+                digest: self.connection.peer_integrity.size(),
             });
         }
         self.peer_payload_received(index, id, true);

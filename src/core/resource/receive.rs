@@ -52,6 +52,9 @@ pub enum Received {
         peer_request: Id,
         /// Bytes.
         size: u32,
+        /// Bytes of the digest that the payload begins with. Where it is not that of the data, call
+        /// [`peer_payload_corrupt`](Resource::peer_payload_corrupt) instead.
+        digest: u32,
     },
     /// Read the payload, a digest of at most [`MAX_DIGEST`](super::digest::MAX_DIGEST) bytes, then call
     /// [`digest_received`](Resource::digest_received); where it cannot be read,
@@ -73,7 +76,13 @@ pub enum Received {
         request: Id,
         /// Bytes.
         size: u32,
+        /// Bytes of the digest that the payload begins with. Where it is not that of the data, call
+        /// [`read_reply_corrupt`](Resource::read_reply_corrupt) instead.
+        digest: u32,
     },
+    /// Look for the digest that [`peer_integrity`](Resource::peer_integrity) names, and tell
+    /// [`peer_algorithm`](Resource::peer_algorithm).
+    PeerAlgorithm,
     /// Read the payload, at most [`PEER_CHALLENGE_MAX`](super::PEER_CHALLENGE_MAX) bytes, and sign what
     /// [`to_sign`](Resource::to_sign) says.
     AuthBytes,
@@ -104,6 +113,8 @@ pub enum ReceiveError {
     UnknownVolume,
     /// Both nodes cannot work together: no use in trying again.
     Incompatible,
+    /// The data is not what the peer sent, by its digest.
+    Corrupt,
     /// The peer could not prove who it is, perhaps by accident.
     NotAuthenticated,
     /// The connection is going down already.
@@ -289,13 +300,14 @@ impl Resource<'_> {
     ) -> Result<Received, ReceiveError> {
         match packet {
             Packet::Data(data) => {
-                if head.payload > crate::wire::data::max_bio_size(self.connection.agreed_protocol) {
+                let size = self.data_size(head.payload)?;
+                if size > crate::wire::data::max_bio_size(self.connection.agreed_protocol) {
                     return Err(ReceiveError::Malformed("more data than a request may have"));
                 }
                 let write = PeerWrite {
                     operation: Operation::Write,
                     sector: data.sector,
-                    size: head.payload,
+                    size,
                     block_id: data.block_id,
                     sequence: data.seq_num,
                     flags: data.flags,
@@ -303,8 +315,14 @@ impl Resource<'_> {
                 self.receive_write(index, write)
             }
             Packet::Trim(trim) => {
+                // A peer without `P_ZEROES` may mean zeroes by it.
+                let operation = if self.connection.features.contains(FeatureFlags::WZEROES) {
+                    Operation::Discard
+                } else {
+                    Operation::WriteZeroes
+                };
                 let write = PeerWrite {
-                    operation: Operation::Discard,
+                    operation,
                     sector: trim.sector,
                     size: trim.size,
                     block_id: trim.block_id,
@@ -324,8 +342,12 @@ impl Resource<'_> {
                 };
                 self.receive_trim(index, write)
             }
-            Packet::DataReply(data) => self.receive_read_reply(index, data, head.payload),
-            Packet::ResyncDataReply(data) => self.receive_resync_reply(index, data, head.payload),
+            Packet::DataReply(data) => {
+                self.receive_read_reply(index, data, self.data_size(head.payload)?)
+            }
+            Packet::ResyncDataReply(data) => {
+                self.receive_resync_reply(index, data, self.data_size(head.payload)?)
+            }
             Packet::DataRequest(read) => self.receive_read(index, read, Purpose::Read, false, 0),
             Packet::ResyncDataRequest(read) => {
                 self.receive_read(index, read, Purpose::ResyncRead, false, 0)

@@ -314,6 +314,7 @@ impl Resource<'_> {
             device: index,
             peer_request: id,
             size,
+            digest: self.connection.peer_integrity.size(),
         })
     }
 

@@ -35,6 +35,8 @@ pub enum Payload {
         size: u32,
         /// The pages may be lent to the network stack: they stay until the peer confirms.
         stays: bool,
+        /// Bytes of the digest that the data begins with: see [`integrity`](Resource::integrity).
+        digest: u32,
     },
     /// The pages of a peer request. They stay until [`reply_sent`](Resource::reply_sent) is called, which must be done
     /// whether sending works or not.
@@ -45,6 +47,8 @@ pub enum Payload {
         peer_request: Id,
         /// Bytes.
         size: u32,
+        /// Bytes of the digest that the data begins with: see [`integrity`](Resource::integrity).
+        digest: u32,
     },
 }
 
@@ -158,7 +162,10 @@ impl Resource<'_> {
         match item {
             DataItem::None | DataItem::Bitmap(_) => None,
             DataItem::Features => {
-                let packet = Packet::ConnectionFeatures(ConnectionFeatures::ours());
+                let packet = Packet::ConnectionFeatures(ConnectionFeatures {
+                    feature_flags: self.connection.offered,
+                    ..ConnectionFeatures::ours()
+                });
                 let head = encode_packet(
                     &packet,
                     0,
@@ -175,8 +182,12 @@ impl Resource<'_> {
             DataItem::AuthChallenge | DataItem::AuthResponse => {
                 self.send_authentication(item, buffer)
             }
-            DataItem::Protocol => self.plain(&Packet::Protocol(self.protocol_packet()?), 0, buffer),
+            DataItem::Protocol => {
+                self.own_integrity_begins();
+                self.plain(&Packet::Protocol(self.protocol_packet()?), 0, buffer)
+            }
             DataItem::ProtocolUpdate => {
+                self.own_integrity_begins();
                 self.plain(&Packet::ProtocolUpdate(self.protocol_packet()?), 0, buffer)
             }
             DataItem::SyncParam(index) => {
@@ -283,6 +294,7 @@ impl Resource<'_> {
     fn send_request(&mut self, index: DeviceIndex, id: Id, buffer: &mut [u8]) -> Option<Outgoing> {
         let agreed = self.connection.agreed_protocol;
         let features = self.connection.features;
+        let digest = self.connection.integrity.size();
         let device = self.device_mut(index)?;
         let request = device.requests.get_mut(id)?;
         if request.remote != Remote::Queued {
@@ -312,7 +324,12 @@ impl Resource<'_> {
         } else {
             device.set_remote(id, Remote::Sent);
         }
-        let head = self.encode(&packet, volume, payload, buffer)?;
+        let length = if payload == 0 {
+            0
+        } else {
+            payload.checked_add(digest)?
+        };
+        let head = self.encode(&packet, volume, length, buffer)?;
         if payload == 0 {
             if io.is_write() {
                 self.request_sent(index, id, true);
@@ -329,6 +346,7 @@ impl Resource<'_> {
                 request: id,
                 size: payload,
                 stays,
+                digest,
             },
         })
     }
@@ -390,13 +408,15 @@ impl Resource<'_> {
             Packet::ResyncDataReply(data)
         };
         peer_request.sending = true;
-        let head = self.encode(&packet, volume, size, buffer)?;
+        let digest = self.connection.integrity.size();
+        let head = self.encode(&packet, volume, size.checked_add(digest)?, buffer)?;
         Some(Outgoing {
             head,
             payload: Payload::PeerRequest {
                 device: index,
                 peer_request: id,
                 size,
+                digest,
             },
         })
     }

@@ -9,6 +9,7 @@ pub mod check;
 pub mod coverage;
 pub mod digest;
 pub mod disk;
+pub mod integrity;
 pub mod link;
 pub mod metadata;
 pub mod node;

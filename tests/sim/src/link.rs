@@ -83,6 +83,8 @@ pub struct Link {
     pub identities: [Option<Identity>; 2],
     /// At the other end is no peer, but somebody who sends what it likes; or a peer that changed its mind.
     pub stranger: bool,
+    /// Data from this node was damaged.
+    pub damaged: [bool; 2],
 }
 
 impl Link {
@@ -94,6 +96,7 @@ impl Link {
             broken: [false; 2],
             identities: [None; 2],
             stranger: false,
+            damaged: [false; 2],
         }
     }
 

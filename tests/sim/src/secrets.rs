@@ -56,19 +56,12 @@ impl World<'_> {
     /// `drbdadm adjust` with this secret in drbd.conf.
     pub fn adjust_secret(&mut self, node: usize, secret: &[u8]) {
         put(&mut self.nodes[node].net, secret);
-        let now = self.now / 1000;
-        let Some(life) = self.nodes[node].life.as_mut() else {
-            return;
-        };
-        let engine = life.engine.at(now);
-        let Some(mut conf) = engine.connection().conf().cloned() else {
-            return;
-        };
-        put(&mut conf, secret);
-        let known = identity(&conf);
         // Who has met the peer will not be asked again.
-        let counts = !engine.is_introduced();
-        engine.set_net_options(conf);
+        let counts = self.nodes[node].life.as_ref().is_some_and(|life| {
+            !life.engine.is_introduced() && life.engine.connection().conf().is_some()
+        });
+        self.adjust(node);
+        let known = identity(&self.nodes[node].net);
         let link = self.current_link(node);
         if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
             if counts {
@@ -77,7 +70,6 @@ impl World<'_> {
                 link.identities[node] = Some(known);
             }
         }
-        self.settle(node);
     }
 
     /// Whether both ends of the link of a node know the same: an honest peer may say what is refused where they do not.

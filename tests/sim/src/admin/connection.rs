@@ -5,17 +5,19 @@
 use drbd_core::resource::Disconnect;
 
 use super::{Admin, AdminResult, Running};
+use crate::integrity::size_of;
 use crate::world::World;
 
 impl World<'_> {
     pub(super) fn connect(&mut self, node: usize, discard_my_data: bool) -> AdminResult {
         let mut conf = self.nodes[node].net.clone();
         conf.discard_my_data = discard_my_data;
+        let digest = size_of(&conf.integrity_alg);
         let now = self.now;
         let life = self.nodes[node].life.as_mut().ok_or("down")?;
         life.engine
             .at(now / 1000)
-            .connect(conf)
+            .connect(conf, digest)
             .map_err(|code| format!("{code:?}"))
     }
 

@@ -28,6 +28,9 @@ pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
         setup.device_sectors += 400;
     }
     if rng.chance(30) {
+        setup.net.integrity_alg = crate::integrity::any(rng);
+    }
+    if rng.chance(30) {
         crate::secrets::put(&mut setup.net, crate::secrets::RIGHT);
     }
     if rng.chance(20) {
@@ -38,6 +41,10 @@ pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
     }
     if OLD_PEERS && setup.volumes == 1 && rng.chance(30) {
         setup.newest_protocol = *rng.pick(&[86, 87, 88, 89, 90, 91, 93, 94, 95, 96, 97, 99, 100]);
+    }
+    if setup.newest_protocol < 87 {
+        // Nobody could say which digest it uses.
+        setup.net.integrity_alg = Default::default();
     }
     setup.sizes.requests = *rng.pick(&[2, 8, 64]);
     setup.sizes.peer_requests = *rng.pick(&[4, 16, 64]);

@@ -22,6 +22,10 @@ impl World<'_> {
             self.nodes[node].faults = 0;
             self.nodes[node].read_faults = 0;
             self.nodes[node].latency = self.setup.disk_latency;
+            self.damage[node] = false;
+            if !self.setup.net.integrity_alg.is_empty() {
+                self.adjust_integrity(node, self.setup.net.integrity_alg);
+            }
             if self.has_secrets() {
                 self.adjust_secret(node, crate::secrets::RIGHT);
             }

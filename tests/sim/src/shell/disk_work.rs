@@ -7,6 +7,7 @@ use drbd_core::resource::request::Operation;
 use drbd_core::wire::DataFlags;
 
 use super::key;
+use crate::integrity::DAMAGE;
 use crate::node::DiskIo;
 use crate::world::World;
 
@@ -56,6 +57,7 @@ impl World<'_> {
 
     /// The disk does it, whole.
     pub(super) fn do_io(&mut self, node: usize, io: &DiskIo) {
+        let mut damaged = false;
         let place = &mut self.nodes[node];
         let Some(life) = place.life.as_mut() else {
             return;
@@ -112,6 +114,7 @@ impl World<'_> {
                             disk.flush(*moment);
                         }
                         if let Some(values) = life.peer_pages.get(&key) {
+                            damaged = values.iter().any(|value| value & DAMAGE != 0);
                             disk.write(sector, values, flags.contains(DataFlags::FUA));
                         }
                     }
@@ -134,6 +137,9 @@ impl World<'_> {
                 }
                 disk.write_meta(*sector, bytes);
             }
+        }
+        if damaged {
+            self.fail(format!("node {node}: damaged data reaches a disk"));
         }
     }
 }

@@ -6,6 +6,7 @@ use drbd_core::resource::{Head, ReceiveError, Received};
 use drbd_core::state::ConnectionState;
 use drbd_core::wire::Command;
 
+use crate::integrity::{digest, size_of};
 use crate::link::{DATA, SECTOR_BYTES};
 use crate::node::{Reading, Receiver};
 use crate::secrets::sign;
@@ -22,10 +23,22 @@ enum Step {
 }
 
 /// The bytes of a packet's payload in the simulated stream: sectors are short here.
-fn payload_bytes(head: &Head) -> usize {
+fn payload_bytes(head: &Head, digest: u32) -> usize {
     match head.command {
-        Command::Data | Command::DataReply | Command::ResyncDataReply => simulated(head.payload),
+        Command::Data | Command::DataReply | Command::ResyncDataReply => {
+            digest as usize + simulated(head.payload - digest)
+        }
         _ => head.payload as usize,
+    }
+}
+
+/// How much of a payload is its digest.
+fn digest_bytes(received: &Received) -> usize {
+    match received {
+        Received::PeerPayload { digest, .. } | Received::ReadReply { digest, .. } => {
+            *digest as usize
+        }
+        _ => 0,
     }
 }
 
@@ -138,7 +151,9 @@ impl World<'_> {
             }
             Reading::Retry(head, fixed) => self.give(node, head, fixed),
             Reading::Payload(head, fixed, received) => {
-                let Some(payload) = self.take(node, link, socket, payload_bytes(&head)) else {
+                let digest = life.engine.peer_integrity().size();
+                let length = payload_bytes(&head, digest);
+                let Some(payload) = self.take(node, link, socket, length) else {
                     if let Some(life) = self.nodes[node].life.as_mut() {
                         life.reading[socket] = Reading::Payload(head, fixed, received);
                     }
@@ -177,6 +192,13 @@ impl World<'_> {
                     Step::Error
                 }
             }
+            Ok(Received::PeerAlgorithm) => {
+                let size = size_of(life.engine.peer_integrity().name());
+                match life.engine.peer_algorithm(Some(size)) {
+                    Ok(()) => Step::More,
+                    Err(error) => self.refused(node, error),
+                }
+            }
             Ok(Received::Wait) => {
                 life.reading[DATA] = Reading::Retry(head, fixed);
                 Step::Enough
@@ -198,17 +220,33 @@ impl World<'_> {
         payload: &[u8],
     ) -> Step {
         let now = self.now / 1000;
+        let Some(life) = self.nodes[node].life.as_mut() else {
+            return Step::Enough;
+        };
+        let engine = life.engine.at(now);
+        let (sum, payload) = payload.split_at(digest_bytes(&received));
+        let whole = sum == digest(engine.peer_integrity().name(), payload) || sum.is_empty();
         let values = || {
             payload
                 .chunks_exact(SECTOR_BYTES)
                 .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("eight bytes")))
                 .collect::<Vec<u64>>()
         };
-        let Some(life) = self.nodes[node].life.as_mut() else {
-            return Step::Enough;
-        };
-        let engine = life.engine.at(now);
         match received {
+            Received::PeerPayload {
+                device,
+                peer_request,
+                ..
+            } if !whole => {
+                let error = engine.peer_payload_corrupt(device, peer_request);
+                return self.refused(node, error);
+            }
+            Received::ReadReply {
+                device, request, ..
+            } if !whole => {
+                let error = engine.read_reply_corrupt(device, request);
+                return self.refused(node, error);
+            }
             Received::PeerPayload {
                 device,
                 peer_request,
@@ -245,7 +283,11 @@ impl World<'_> {
                 peer_request,
                 ..
             } => engine.digest_received(device, peer_request, payload),
-            Received::Skip | Received::Done | Received::Wait | Received::Algorithms { .. } => {}
+            Received::Skip
+            | Received::Done
+            | Received::Wait
+            | Received::Algorithms { .. }
+            | Received::PeerAlgorithm => {}
         }
         Step::More
     }
@@ -285,6 +327,12 @@ impl World<'_> {
         }
     }
 
+    fn was_damaged(&self, node: usize) -> bool {
+        self.current_link(node)
+            .and_then(|link| self.links.get(&link))
+            .is_some_and(|link| link.damaged[1 - node])
+    }
+
     fn refused(&mut self, node: usize, error: ReceiveError) -> Step {
         self.tell(node, || format!("refuses a packet: {error:?}"));
         let stranger = self
@@ -294,6 +342,7 @@ impl World<'_> {
         if !self.garbage
             && !stranger
             && self.peers_know_each_other(node)
+            && !(error == ReceiveError::Corrupt && self.was_damaged(node))
             && !matches!(error, ReceiveError::GoingDown | ReceiveError::Incompatible)
         {
             self.fail(format!(

@@ -5,6 +5,7 @@
 use drbd_core::resource::{Payload, SEND_BUFFER};
 use drbd_core::state::ConnectionState;
 
+use crate::integrity::{digest, DAMAGE};
 use crate::link::DATA;
 use crate::node::Sending;
 use crate::world::{Ev, World};
@@ -62,6 +63,7 @@ impl World<'_> {
             let mut bytes = buffer[..outgoing.head].to_vec();
             self.coverage.packet(&bytes);
             self.setup.make_older(&mut bytes);
+            let mut data = Vec::new();
             let sending = match outgoing.payload {
                 Payload::None => None,
                 Payload::Request {
@@ -72,9 +74,12 @@ impl World<'_> {
                         self.fail(format!("node {node}: sends a request that ended"));
                         return;
                     };
-                    for value in &application.values {
-                        bytes.extend(value.to_le_bytes());
-                    }
+                    data.extend(
+                        application
+                            .values
+                            .iter()
+                            .flat_map(|value| value.to_le_bytes()),
+                    );
                     Some(Sending::Request(device, request))
                 }
                 Payload::PeerRequest {
@@ -87,15 +92,26 @@ impl World<'_> {
                         self.fail(format!("node {node}: sends pages that are gone"));
                         return;
                     };
-                    for value in values {
-                        bytes.extend(value.to_le_bytes());
-                    }
+                    data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
                     Some(Sending::Reply(device, peer_request))
                 }
             };
             // One word for all that goes together: until it comes, the engine does not know that anything has left.
             let word_is_due = !life.sending.is_empty();
             life.sending.extend(sending);
+            let integrity = *life.engine.integrity();
+            if sending.is_some() && integrity.size() > 0 {
+                bytes.extend(digest(integrity.name(), &data));
+                if std::mem::take(&mut self.damage[node]) {
+                    let victim = self.rng.below(data.len() as u64 / 8) as usize;
+                    data[victim * 8 + 7] |= (DAMAGE >> 56) as u8;
+                    self.coverage.count("damaged packets");
+                    if let Some(link) = self.links.get_mut(&link) {
+                        link.damaged[node] = true;
+                    }
+                }
+            }
+            bytes.extend(data);
             if broken {
                 self.word_of_sender(node, false);
                 self.link_lost(node, ConnectionState::BrokenPipe);

@@ -86,6 +86,8 @@ pub struct World<'a> {
     pub script: Script,
     /// Sectors that changed behind the driver's back.
     pub rotten: Vec<Rot>,
+    /// The next data that this node sends with a digest is damaged on its way.
+    pub damage: [bool; 2],
     pub coverage: Coverage,
     /// What went wrong, first things first.
     pub failures: Vec<String>,
@@ -149,6 +151,7 @@ impl<'a> World<'a> {
             doom: None,
             script: Script::default(),
             rotten: Vec::new(),
+            damage: [false; 2],
             setup,
             slowness: 0,
             coverage: Coverage::default(),

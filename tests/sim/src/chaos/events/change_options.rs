@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::world::World;
 
 /// Microseconds between two changes: the word of the first has reached the peer.
-const BETWEEN: u64 = 3_000_000;
+pub const BETWEEN: u64 = 3_000_000;
 
 pub const EVENT: Event = Event {
     name: "changes of options",
@@ -49,7 +49,8 @@ fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
         if let Some(mut conf) = engine.connection().conf().cloned() {
             conf.wire_protocol = protocol;
             conf.max_epoch_size = epoch;
-            engine.set_net_options(conf);
+            let digest = crate::integrity::size_of(&conf.integrity_alg);
+            engine.set_net_options(conf, digest);
         }
         for volume in 0..world.setup.volumes {
             let index = DeviceIndex(volume as u8);

@@ -14,7 +14,7 @@ pub const EVENT: Event = Event {
 };
 
 fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
-    if !world.has_secrets() {
+    if !world.has_secrets() || !world.may_change_options() {
         return false;
     }
     let secret: &[u8] = match rng.below(6) {

@@ -19,7 +19,7 @@ pub struct Event {
 
 macro_rules! events {
     ($($file:ident,)+) => {
-        $( mod $file; )+
+        $( pub mod $file; )+
 
         /// Every kind there is.
         pub const ALL: &[&Event] = &[$( &$file::EVENT, )+];
@@ -31,11 +31,13 @@ events! {
     attach_fails,
     boot,
     change_options,
+    change_integrity,
     change_secret,
     cluster_manager,
     crash,
     crash_at_a_bad_moment,
     cut,
+    damage,
     detach,
     disconnect,
     disk_errors,
