@@ -339,10 +339,11 @@ impl World<'_> {
             .current_link(node)
             .and_then(|link| self.links.get(&link))
             .is_some_and(|link| link.stranger);
+        let damaged = error == ReceiveError::Corrupt && self.was_damaged(node);
         if !self.garbage
             && !stranger
+            && !damaged
             && self.peers_know_each_other(node)
-            && !(error == ReceiveError::Corrupt && self.was_damaged(node))
             && !matches!(error, ReceiveError::GoingDown | ReceiveError::Incompatible)
         {
             self.fail(format!(
