@@ -168,6 +168,7 @@ impl Resource {
             self.lender.reclaim(tables.peer_requests);
             self.lender.reclaim(tables.peer_waiting);
             self.lender.reclaim(tables.overlap);
+            self.lender.reclaim(tables.digests);
             self.lender.reclaim(core::slice::from_mut(device));
         }
     }
