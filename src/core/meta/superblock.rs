@@ -383,9 +383,10 @@ fn stripes_from_disk(
 
 /// Whether the bitmap on disk has room for a device of `sectors`.
 ///
-/// 8.4 rounds the need down to whole sectors of the bitmap, and so do we: what was attached there is attached here.
+/// 8.4 rounds the need down to whole sectors of the bitmap. A block at the end would then have no bit that survives a
+/// crash, so this rounds up; 8.4 and `drbdmeta` never agree on a size that only the other rounding takes.
 fn bitmap_covers(layout: &Layout, sectors: u64) -> bool {
-    sectors.saturating_add(7).wrapping_shr(3 + 12) <= layout.bitmap_sectors()
+    sectors.div_ceil(8) <= layout.bitmap_bits()
 }
 
 #[cfg(test)]
@@ -512,6 +513,10 @@ mod tests {
         assert!(too_large
             .layout(MetaIndex::Internal, SECTORS, SECTORS)
             .is_ok());
+        too_large.effective_size = (64 << 15) + 1;
+        assert!(too_large
+            .layout(MetaIndex::Internal, SECTORS, SECTORS)
+            .is_err());
         too_large.effective_size = 65 << 15;
         let error = too_large
             .layout(MetaIndex::Internal, SECTORS, SECTORS)
