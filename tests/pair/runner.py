@@ -13,6 +13,16 @@ from guests import CommandFailed, GuestLost, TimeLimit
 from .scenario import Failed
 
 EXPECTED_FAILURES = (Failed, CommandFailed, GuestLost, TimeLimit)
+# What a node is told to tell about itself when a scenario fails: the last part says where in the kernel each process stands.
+STATE = """
+cat /proc/drbd; drbdsetup show; drbdsetup-84 events2 --now all
+ps -eo pid,ppid,stat,wchan:30,args
+for process in /proc/[0-9]*; do
+    stack=$(cat $process/stack 2>/dev/null)
+    [ -z "$stack" ] || echo "--- ${process#/proc/} $(cat $process/comm)
+$stack"
+done
+"""
 _locks = []
 
 
@@ -80,7 +90,7 @@ class Runner:
         for node in self.cluster.nodes:
             (self.logs / f"{scenario.title}.{node.name}.log").write_text(node.log())
             try:
-                state = node.text("cat /proc/drbd; drbdsetup show; drbdsetup-84 events2 --now all; ps -eo pid,stat,wchan:30,args | grep -w drbd", 20)
+                state = node.text(STATE, 20)
             except EXPECTED_FAILURES as error:
                 state = str(error)
             (self.logs / f"{scenario.title}.{node.name}.state.log").write_text(state)
