@@ -1,9 +1,11 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Runs checks, shows the output of those that fail, and counts.
 # shellcheck shell=bash
 
 passed=0
 failed=0
+lanes=()
 
 # check NAME COMMAND...: one check.
 check() {
@@ -14,13 +16,32 @@ check() {
 		printf 'ok      %s (%s s)\n' "$name" "$((SECONDS - start))"
 	else
 		failed=$((failed + 1))
-		printf '%s\n' "$output" | tail -n 60
-		printf 'FAILED  %s (%s s)\n' "$name" "$((SECONDS - start))"
+		printf '%s\nFAILED  %s (%s s)\n' "$(printf '%s\n' "$output" | tail -n 60)" "$name" "$((SECONDS - start))"
 	fi
 }
 
-# The last line, and the exit code.
+# lane FUNCTION: the checks in it run beside those of other lanes.
+lane() {
+	local count
+	count=$(mktemp)
+	lanes+=("$count")
+	(
+		passed=0 failed=0
+		"$1"
+		echo "$passed $failed" >"$count"
+	) &
+}
+
+# The last line, and the exit code. A lane that did not get to its end is a failure.
 checks_done() {
+	local count more_passed more_failed
+	wait
+	for count in "${lanes[@]}"; do
+		read -r more_passed more_failed <"$count" || more_failed=1
+		passed=$((passed + ${more_passed:-0}))
+		failed=$((failed + more_failed))
+		rm -f "$count"
+	done
 	printf '%s passed, %s failed\n' "$passed" "$failed"
 	[ "$failed" = 0 ]
 }
