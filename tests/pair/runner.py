@@ -90,7 +90,7 @@ class Runner:
         for node in self.cluster.nodes:
             (self.logs / f"{scenario.title}.{node.name}.log").write_text(node.log())
             try:
-                state = node.text(STATE, 20)
+                state = node.text(STATE, 60)
             except EXPECTED_FAILURES as error:
                 state = str(error)
             (self.logs / f"{scenario.title}.{node.name}.state.log").write_text(state)
