@@ -116,8 +116,11 @@ impl Batch {
     }
 
     /// Takes packets from the engine until the batch is full, or nothing is left; false where there was nothing.
+    ///
+    /// Without `tcp-cork` each packet is a batch of its own.
     fn collect(&mut self, guarded: &mut Guarded) -> bool {
         self.filled = 0;
+        let corked = guarded.engine.connection().conf().is_none_or(|conf| conf.tcp_cork);
         while self.filled + SEND_BUFFER + SMALL as usize <= BATCH && self.parts.len() < PAYLOADS {
             let Some(rest) = self.buffer.get_mut(self.filled..) else {
                 break;
@@ -127,7 +130,8 @@ impl Batch {
             };
             self.filled += outgoing.head;
             let (size, digest_size, source) = match outgoing.payload {
-                Payload::None => continue,
+                Payload::None if corked => continue,
+                Payload::None => break,
                 Payload::Request {
                     device,
                     request,
@@ -174,7 +178,7 @@ impl Batch {
                 let _ = error;
                 return false;
             }
-            if !small {
+            if !small || !corked {
                 break;
             }
         }

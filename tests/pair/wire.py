@@ -37,10 +37,17 @@ class Capture:
 
     def stop(self):
         """Ends it; answers all packets, each direction of each socket in its order."""
+        return packets(self._file())
+
+    def segments(self, source):
+        """Ends it; answers in how many pieces what `source` said came out of the network."""
+        return sum(len(pieces) for (address, *_), pieces in _streams(self._file()).items() if address == source)
+
+    def _file(self):
         self._node.run("sleep 1")
         self._running.kill(2)
         self._running.wait(60)
-        return packets(self._node.guest.get("/tmp/wire.pcap"))
+        return self._node.guest.get("/tmp/wire.pcap")
 
 
 def packets(capture):

@@ -146,3 +146,21 @@ def buffers(c):
     c.a.fio("--rw=randwrite", "--bs=1m", "--size=3m", "--iodepth=3", "--verify=crc32c", "--verify_fatal=1")
     c.a.fio("--rw=randwrite", "--bsrange=4k-256k", "--size=3m", "--iodepth=16", "--fsync=4")
     c.expect_equal()
+
+
+@scenario()
+def cork(c):
+    """With tcp-cork what waits together is sent together, without it each packet for itself, also when that changes while connected."""
+    c.ready()
+    c.a.adm("primary r0")
+    pieces = {}
+    for cork in ("yes", "no"):
+        net_options(c, f"--tcp-cork={cork}")
+        load(c.a, "--io_size=4k")
+        # Seen where it is sent: on its way the network may join it again.
+        capture = wire.Capture(c.a)
+        load(c.a, "--io_size=1m", "--iodepth=32", "--iodepth_batch=32")
+        c.a.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
+        pieces[cork] = capture.segments("10.83.0.1")
+    expect_that(pieces["yes"] < pieces["no"], f"corked, it goes in fewer pieces: {pieces}")
+    c.expect_equal()
