@@ -42,8 +42,8 @@ demo: lab module ## two stock machines mirror a disk, lose one, and become whole
 pair: lab module ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards, KERNEL=watched a kernel that checks memory
 	@python3 -m tests.pair --kernel $(or $(KERNEL),stock) --a $(or $(A),rust) --b $(or $(B),rust) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
 
-bench: lab module ## the same work on the kernel's own driver and on ours; ratios to bench/out/latest.json
-	@python3 -m bench
+bench: lab module ## the same work on the kernel's own driver and on ours; ratios to bench/out/latest.json; ROWS=all for every row
+	@python3 -m bench $(if $(ROWS),--rows $(ROWS))
 
 gates: ## check style, lints, unsafe code, panic paths, licence lines
 	@scripts/gates
