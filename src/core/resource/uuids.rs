@@ -47,30 +47,30 @@ impl Resource<'_> {
     /// From now on the data changes without the peer. Nobody writes until that is on the disk: else a crash could let
     /// two histories look like one.
     pub(super) fn new_current_uuid(&mut self, index: DeviceIndex) {
-        let Some(mut uuids) = self.own_uuids(index) else {
-            return;
-        };
-        let random = self.random_word();
-        let primary = self
-            .device(index)
-            .is_some_and(|device| device.state.role == Role::Primary);
-        uuids.new_current(random, primary);
-        self.set_uuids(index, uuids, "new current UUID");
-        self.hold_requests_for_superblock(index);
+        self.begin_generation(index, |uuids, random, primary| {
+            uuids.new_current(random, primary);
+        });
     }
 
     /// The same, while the bitmap counts already: see [`lost_target`](super::lost_target).
     pub(super) fn new_current_uuid_beside_bitmap(&mut self, index: DeviceIndex) {
+        self.begin_generation(index, Uuids::new_current_beside_bitmap);
+    }
+
+    /// `begin` gets our UUIDs, a random word, and whether we are Primary. Requests wait until the disk has what comes out.
+    fn begin_generation(&mut self, index: DeviceIndex, begin: fn(&mut Uuids, u64, bool)) {
         let Some(mut uuids) = self.own_uuids(index) else {
             return;
         };
         let random = self.random_word();
-        let primary = self
-            .device(index)
-            .is_some_and(|device| device.state.role == Role::Primary);
-        uuids.new_current_beside_bitmap(random, primary);
+        begin(&mut uuids, random, self.is_primary(index));
         self.set_uuids(index, uuids, "new current UUID");
         self.hold_requests_for_superblock(index);
+    }
+
+    fn is_primary(&self, index: DeviceIndex) -> bool {
+        self.device(index)
+            .is_some_and(|device| device.state.role == Role::Primary)
     }
 
     /// `P_UUIDS` as it is to be sent.
@@ -163,10 +163,7 @@ impl Resource<'_> {
         self.log(index, LogMessage::SkipInitialSync);
         self.start_bitmap_task(index, BitmapTask::ClearAll, AfterBitmap::Nothing);
         if let Some(mut uuids) = self.own_uuids(index) {
-            let primary = self
-                .device(index)
-                .is_some_and(|device| device.state.role == Role::Primary);
-            uuids.skip_initial_sync(current, primary);
+            uuids.skip_initial_sync(current, self.is_primary(index));
             self.set_uuids(index, uuids, "Accepted new current UUID");
         }
         let up_to_date = Change::none()
