@@ -37,8 +37,7 @@ use drbd_core::{
         effect::{
             Completion,
             Effect,
-            Event,
-            Outcome, //
+            Event, //
         },
         ResourceTables,
         Ticket,
@@ -47,7 +46,6 @@ use drbd_core::{
     },
     return_code::ReturnCode,
     ring::Ring,
-    slab::Id,
     state::StateCode, //
 };
 use kernel::{
@@ -568,33 +566,14 @@ pub(crate) fn now() -> u64 {
 }
 
 fn tables(lender: &Lender) -> Result<ResourceTables<'static>> {
-    let entry = LogEntry {
-        device: DeviceIndex(0),
-        request: Id::FILL,
-        epoch: 0,
-    };
-    let epoch = ReceiveEpoch {
-        number: 0,
-        barrier: None,
-        writes: 0,
-        active: 0,
-        devices: 0,
-        flushing: 0,
-        flush_started: false,
-    };
-    let completion = Completion {
-        device: DeviceIndex(0),
-        request: Id::FILL,
-        outcome: Outcome::Success,
-    };
     Ok(ResourceTables {
         connection: ConnectionTables {
             data_queue: lender.lend_with(QUEUE, |_| DataItem::None)?,
             meta_queue: lender.lend_with(QUEUE, |_| MetaItem::None)?,
-            transfer_log: lender.lend_with(QUEUE, |_| entry)?,
-            epochs: lender.lend_with(EPOCHS, |_| epoch)?,
+            transfer_log: lender.lend_with(QUEUE, |_| LogEntry::FILL)?,
+            epochs: lender.lend_with(EPOCHS, |_| ReceiveEpoch::EMPTY)?,
         },
-        completions: lender.lend_with(QUEUE, |_| completion)?,
+        completions: lender.lend_with(QUEUE, |_| Completion::FILL)?,
         effects: lender.lend_with(QUEUE, |_| Effect::None)?,
         events: lender.lend_with(EVENTS, |_| Event::None)?,
     })

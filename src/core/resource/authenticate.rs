@@ -289,14 +289,12 @@ fn is_same(left: &[u8], right: &[u8]) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::connection::{ConnectionTables, LogEntry, MetaItem, ReceiveEpoch};
-    use super::super::effect::{Completion, Effect, Event, Outcome};
+    use super::super::effect::{Completion, Effect, Event};
     use super::super::{ResourceTables, SEND_BUFFER};
     use super::*;
     use crate::config::net::NetConf;
     use crate::config::resource::ResourceOptions;
     use crate::config::text::{Secret, Text};
-    use crate::resource::device::DeviceIndex;
-    use crate::slab::Id;
     use crate::state::ConnectionState;
     use crate::wire::{encode_packet, FeatureFlags, MAX_PACKET_HEAD};
     use std::boxed::Box;
@@ -325,33 +323,14 @@ pub(super) mod tests {
         digest: u32,
         challenge: u8,
     ) -> Resource<'static> {
-        let entry = LogEntry {
-            device: DeviceIndex(0),
-            request: Id::FILL,
-            epoch: 0,
-        };
-        let epoch = ReceiveEpoch {
-            number: 0,
-            barrier: None,
-            writes: 0,
-            active: 0,
-            devices: 0,
-            flushing: 0,
-            flush_started: false,
-        };
-        let completion = Completion {
-            device: DeviceIndex(0),
-            request: Id::FILL,
-            outcome: Outcome::Success,
-        };
         let tables = ResourceTables {
             connection: ConnectionTables {
                 data_queue: leak(300, DataItem::None),
                 meta_queue: leak(300, MetaItem::None),
-                transfer_log: leak(8, entry),
-                epochs: leak(8, epoch),
+                transfer_log: leak(8, LogEntry::FILL),
+                epochs: leak(8, ReceiveEpoch::EMPTY),
             },
-            completions: leak(8, completion),
+            completions: leak(8, Completion::FILL),
             effects: leak(300, Effect::None),
             events: leak(300, Event::None),
         };

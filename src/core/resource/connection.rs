@@ -101,6 +101,15 @@ pub struct LogEntry {
     pub epoch: u32,
 }
 
+impl LogEntry {
+    /// Fills unused storage.
+    pub const FILL: Self = Self {
+        device: DeviceIndex(0),
+        request: Id::FILL,
+        epoch: 0,
+    };
+}
+
 /// Writes of the peer between two of its barriers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReceiveEpoch {
@@ -118,6 +127,19 @@ pub struct ReceiveEpoch {
     pub flushing: u64,
     /// The flushes were started.
     pub flush_started: bool,
+}
+
+impl ReceiveEpoch {
+    /// One without writes, and what fills unused storage.
+    pub const EMPTY: Self = Self {
+        number: 0,
+        barrier: None,
+        writes: 0,
+        active: 0,
+        devices: 0,
+        flushing: 0,
+        flush_started: false,
+    };
 }
 
 /// How far the peers have introduced themselves.

@@ -30,6 +30,15 @@ pub struct Completion {
     pub outcome: Outcome,
 }
 
+impl Completion {
+    /// Fills unused storage.
+    pub const FILL: Self = Self {
+        device: DeviceIndex(0),
+        request: Id::FILL,
+        outcome: Outcome::Success,
+    };
+}
+
 /// Block I/O to be started. Carried out by whoever finds it, where sleeping is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {

@@ -43,12 +43,7 @@ impl Resource<'_> {
         self.connection.next_epoch = number.wrapping_add(1);
         let epoch = ReceiveEpoch {
             number,
-            barrier: None,
-            writes: 0,
-            active: 0,
-            devices: 0,
-            flushing: 0,
-            flush_started: false,
+            ..ReceiveEpoch::EMPTY
         };
         if self.connection.epochs.push(epoch).is_err() {
             self.break_down();

@@ -14,7 +14,7 @@ use drbd_core::resource::connection::{
 };
 use drbd_core::resource::device::{Device, DeviceIndex, DeviceTables};
 use drbd_core::resource::digest::Digest;
-use drbd_core::resource::effect::{Completion, Effect, Event, Outcome};
+use drbd_core::resource::effect::{Completion, Effect, Event};
 use drbd_core::resource::request::Io;
 use drbd_core::resource::{Head, Received, Resource, ResourceTables};
 use drbd_core::slab::{Id, Slot};
@@ -159,33 +159,14 @@ impl<'a> Life<'a> {
         let requests = sizes.requests * volumes;
         let peer_requests = sizes.peer_requests * volumes;
         let queue = requests + peer_requests + 300;
-        let completion = Completion {
-            device: DeviceIndex(0),
-            request: Id::FILL,
-            outcome: Outcome::Success,
-        };
-        let entry = LogEntry {
-            device: DeviceIndex(0),
-            request: Id::FILL,
-            epoch: 0,
-        };
-        let epoch = ReceiveEpoch {
-            number: 0,
-            barrier: None,
-            writes: 0,
-            active: 0,
-            devices: 0,
-            flushing: 0,
-            flush_started: false,
-        };
         let tables = ResourceTables {
             connection: ConnectionTables {
                 data_queue: arena.alloc_slice_fill_copy(queue, DataItem::None),
                 meta_queue: arena.alloc_slice_fill_copy(queue, MetaItem::None),
-                transfer_log: arena.alloc_slice_fill_copy(requests, entry),
-                epochs: arena.alloc_slice_fill_copy(sizes.epochs, epoch),
+                transfer_log: arena.alloc_slice_fill_copy(requests, LogEntry::FILL),
+                epochs: arena.alloc_slice_fill_copy(sizes.epochs, ReceiveEpoch::EMPTY),
             },
-            completions: arena.alloc_slice_fill_copy(requests, completion),
+            completions: arena.alloc_slice_fill_copy(requests, Completion::FILL),
             effects: arena.alloc_slice_fill_copy(queue, Effect::None),
             events: arena.alloc_slice_fill_copy(300, Event::None),
         };
