@@ -139,26 +139,9 @@ mod tests {
     use super::*;
     use crate::resource::request::{Request, WaitFor};
 
-    fn read() -> Request {
-        let io = Io {
-            operation: Operation::Read,
-            sector: 0,
-            size: 4096,
-            preflush: false,
-            fua: false,
-            sync: false,
-            unmap: false,
-            read_ahead: false,
-        };
-        Request {
-            started: true,
-            ..Request::new(io, 0)
-        }
-    }
-
     #[test]
     fn what_was_nowhere_is_not_repeated() {
-        let mut request = read();
+        let mut request = Request::started(Operation::Read);
         assert!(!request.read_may_be_repeated());
         request.local = Local::Failed;
         assert!(request.read_may_be_repeated());
@@ -168,7 +151,7 @@ mod tests {
 
     #[test]
     fn writes_are_not_repeated() {
-        let mut request = read();
+        let mut request = Request::started(Operation::Read);
         request.io.operation = Operation::Write;
         request.remote = Remote::Lost;
         assert!(!request.read_may_be_repeated());
@@ -176,7 +159,7 @@ mod tests {
 
     #[test]
     fn refusals_come_to_an_end() {
-        let mut request = read();
+        let mut request = Request::started(Operation::Read);
         request.remote = Remote::Failed;
         request.refusals = MOST_REFUSALS;
         assert!(!request.read_may_be_repeated());
@@ -184,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_peer_owes_an_answer() {
-        let mut request = read();
+        let mut request = Request::started(Operation::Read);
         request.remote = Remote::Sent;
         assert!(request.is_pending() && !request.is_unconfirmed());
         request.io.operation = Operation::Write;

@@ -222,12 +222,11 @@ impl Request {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write() -> Request {
+impl Request {
+    /// For tests: 4 KiB at the start of the device, begun.
+    pub(super) fn started(operation: Operation) -> Self {
         let io = Io {
-            operation: Operation::Write,
+            operation,
             sector: 0,
             size: 4096,
             preflush: false,
@@ -236,15 +235,20 @@ mod tests {
             unmap: false,
             read_ahead: false,
         };
-        Request {
+        Self {
             started: true,
-            ..Request::new(io, 0)
+            ..Self::new(io, 0)
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn protocol_c_waits_for_both_disks() {
-        let mut request = write();
+        let mut request = Request::started(Operation::Write);
         request.local = Local::Done;
         request.remote = Remote::Sent;
         assert_eq!(request.outcome(), None);
@@ -263,7 +267,7 @@ mod tests {
             (WaitFor::Received, Remote::Received),
             (WaitFor::Written, Remote::Done),
         ] {
-            let mut request = write();
+            let mut request = Request::started(Operation::Write);
             request.wait_for = wait_for;
             request.local = Local::Done;
             request.remote = Remote::Queued;
@@ -275,7 +279,7 @@ mod tests {
 
     #[test]
     fn one_good_copy_is_success_and_none_is_an_error() {
-        let mut request = write();
+        let mut request = Request::started(Operation::Write);
         request.local = Local::Failed;
         request.remote = Remote::Done;
         assert_eq!(request.outcome(), Some(Outcome::Success));
@@ -287,7 +291,7 @@ mod tests {
 
     #[test]
     fn pages_on_their_way_into_a_socket_stay() {
-        let mut request = write();
+        let mut request = Request::started(Operation::Write);
         request.local = Local::Done;
         request.remote = Remote::Lost;
         request.sending = true;
