@@ -2,18 +2,16 @@
 
 //! A link that is too slow, and what `on-congestion` makes of it.
 
+mod common;
+
 use bumpalo::Bump;
+use common::{connection, good, reach, same_disks, settled, status, ALICE, BOB, SECOND};
 use drbd_core::config::policy::{OnCongestion, Protocol};
-use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState as C, DiskState as D};
 use drbd_sim::admin::Admin;
 use drbd_sim::app::io;
 use drbd_sim::world::{Setup, World};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const SECOND: u64 = 1_000_000;
 
 /// Alice is Primary, both disks are UpToDate, protocol A.
 fn synced(arena: &Bump, policy: OnCongestion) -> World<'_> {
@@ -21,32 +19,7 @@ fn synced(arena: &Bump, policy: OnCongestion) -> World<'_> {
     setup.net.wire_protocol = Protocol::A;
     setup.net.on_congestion = policy;
     setup.net.cong_fill = 64;
-    let mut world = World::new(arena, 11, setup);
-    world.up(ALICE);
-    world.up(BOB);
-    let connected = |world: &World<'_>| (0..2).all(|node| connection(world, node) >= C::Connected);
-    assert!(world.run_until(60 * SECOND, connected));
-    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
-    assert!(world.run_until(60 * SECOND, settled));
-    world
-}
-
-fn settled(world: &World<'_>) -> bool {
-    world.in_sync() && world.is_idle()
-}
-
-fn connection(world: &World<'_>, node: usize) -> C {
-    world
-        .engine_state(node, 0)
-        .map_or(C::StandAlone, |state| state.connection)
-}
-
-fn out_of_sync(world: &World<'_>, node: usize) -> u64 {
-    let life = world.nodes[node].life.as_ref().expect("up");
-    life.engine
-        .status(DeviceIndex(0))
-        .expect("there")
-        .out_of_sync
+    common::synced(arena, 11, setup)
 }
 
 /// Writes a block after the other until the node is Ahead, and twenty more. None of them takes long.
@@ -67,27 +40,21 @@ fn pull_ahead(world: &mut World<'_>) {
     panic!("not Ahead");
 }
 
-fn equal(world: &World<'_>) {
-    let sectors = world.engine_size(ALICE, 0);
-    let [alice, bob] = [ALICE, BOB].map(|node| world.nodes[node].disks[0].read(0, sectors));
-    assert!(alice == bob);
-    assert_eq!(world.failures, Vec::<String>::new());
-}
-
 #[test]
 fn ahead_and_back() {
     let arena = Bump::new();
     let mut world = synced(&arena, OnCongestion::PullAhead);
     pull_ahead(&mut world);
     let behind = |world: &World<'_>| connection(world, BOB) == C::Behind;
-    assert!(world.run_until(60 * SECOND, behind));
+    reach(&mut world, "Behind", behind);
     let state = world.engine_state(BOB, 0).expect("up");
     assert!(state.disk < D::UpToDate);
     world.run(6 * SECOND);
-    assert_eq!(out_of_sync(&world, BOB), out_of_sync(&world, ALICE));
+    let [alice, bob] = [ALICE, BOB].map(|node| status(&world, node).out_of_sync);
+    assert_eq!(bob, alice);
     world.slowness = 0;
-    assert!(world.run_until(60 * SECOND, settled));
-    equal(&world);
+    reach(&mut world, "sync", settled);
+    same_disks(&world);
 }
 
 #[test]
@@ -104,7 +71,8 @@ fn what_was_marked_without_a_word_is_told_later() {
     world.set_network(true);
     world.slowness = 0;
     assert!(world.run_until(120 * SECOND, settled));
-    equal(world);
+    good(world);
+    same_disks(world);
 }
 
 #[test]
@@ -119,8 +87,12 @@ fn crash_of_either_node() {
         world.run(SECOND);
         world.boot(victim);
         world.up(victim);
-        assert!(world.run_until(60 * SECOND, settled), "{victim}");
-        equal(&world);
+        reach(
+            &mut world,
+            &format!("sync after the crash of {victim}"),
+            settled,
+        );
+        same_disks(&world);
         assert_eq!(world.nodes[BOB].disks[0].read(0, 1)[0], 4711);
     }
 }
@@ -134,8 +106,8 @@ fn demoted_while_ahead() {
     world.slowness = 0;
     assert_eq!(connection(&world, ALICE), C::Ahead);
     world.cut();
-    assert!(world.run_until(60 * SECOND, settled));
-    equal(&world);
+    reach(&mut world, "sync", settled);
+    same_disks(&world);
 }
 
 #[test]
@@ -147,11 +119,11 @@ fn disconnect_instead() {
         assert!(world.write(ALICE, number * 8, 8, 4711));
     }
     let alone = |world: &World<'_>| connection(world, ALICE) == C::StandAlone;
-    assert!(world.run_until(60 * SECOND, alone));
+    reach(&mut world, "StandAlone", alone);
     world.slowness = 0;
     assert_eq!(world.command(ALICE, Admin::Connect), Ok(()));
-    assert!(world.run_until(60 * SECOND, settled));
-    equal(&world);
+    reach(&mut world, "sync", settled);
+    same_disks(&world);
 }
 
 #[test]

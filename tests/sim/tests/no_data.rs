@@ -2,36 +2,23 @@
 
 //! `on-no-data-accessible suspend-io`: what waits goes on when data is back.
 
+mod common;
+
 use bumpalo::Bump;
+use common::{good, synced, ALICE, BOB, SECOND};
 use drbd_core::config::policy::OnNoData;
 use drbd_core::resource::request::Operation;
-use drbd_core::state::{ConnectionState as C, DiskState as D};
+use drbd_core::state::DiskState as D;
 use drbd_sim::admin::Admin;
 use drbd_sim::app::io;
-use drbd_sim::world::{Setup, World};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const SECOND: u64 = 1_000_000;
+use drbd_sim::world::Setup;
 
 #[test]
 fn the_peer_comes_back() {
     let arena = Bump::new();
     let mut setup = Setup::default();
     setup.options.on_no_data = OnNoData::SuspendIo;
-    let mut world = World::new(&arena, 3, setup);
-    world.up(ALICE);
-    world.up(BOB);
-    let connected = |world: &World<'_>| {
-        (0..2).all(|node| {
-            world
-                .engine_state(node, 0)
-                .is_some_and(|state| state.connection >= C::Connected)
-        })
-    };
-    assert!(world.run_until(60 * SECOND, connected));
-    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
-    assert!(world.run_until(60 * SECOND, |world| world.in_sync() && world.is_idle()));
+    let mut world = synced(&arena, 3, setup);
     assert!(world.write(ALICE, 0, 8, 4711));
     assert_eq!(world.command(ALICE, Admin::Detach(0)), Ok(()));
     // These are under way when the only disk goes out of reach, the others come later.
@@ -64,5 +51,5 @@ fn the_peer_comes_back() {
     for (sector, value) in [(80, 4712), (160, 4713)] {
         assert_eq!(world.nodes[BOB].disks[0].read(sector, 1)[0], value);
     }
-    assert_eq!(world.failures, Vec::<String>::new());
+    good(&world);
 }

@@ -2,38 +2,23 @@
 
 //! Which disk serves a read, and what happens when it cannot.
 
+mod common;
+
 use bumpalo::Bump;
+use common::{good, reach, settled, status, ALICE, BOB, SECOND};
 use drbd_core::config::policy::{OnIoError, ReadBalancing};
-use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::request::Operation;
-use drbd_core::state::{ConnectionState as C, DiskState as D};
+use drbd_core::state::DiskState as D;
 use drbd_sim::admin::Admin;
 use drbd_sim::app::io;
 use drbd_sim::world::{Setup, World};
-
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const SECOND: u64 = 1_000_000;
 
 /// Alice is Primary, both disks are UpToDate.
 fn synced(arena: &Bump, method: ReadBalancing, on_io_error: OnIoError) -> World<'_> {
     let mut setup = Setup::default();
     setup.disk.read_balancing = method;
     setup.disk.on_io_error = on_io_error;
-    let mut world = World::new(arena, 7, setup);
-    world.up(ALICE);
-    world.up(BOB);
-    let connected = |world: &World<'_>| {
-        (0..2).all(|node| {
-            world
-                .engine_state(node, 0)
-                .is_some_and(|state| state.connection >= C::Connected)
-        })
-    };
-    assert!(world.run_until(60 * SECOND, connected));
-    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
-    assert!(world.run_until(60 * SECOND, |world| world.in_sync() && world.is_idle()));
-    world
+    common::synced(arena, 7, setup)
 }
 
 fn read(world: &mut World<'_>, sector: u64) -> Option<u64> {
@@ -44,12 +29,7 @@ fn read(world: &mut World<'_>, sector: u64) -> Option<u64> {
 
 /// Sectors that a node has read from its disk.
 fn served(world: &World<'_>, node: usize) -> u64 {
-    let life = world.nodes[node].life.as_ref().expect("up");
-    life.engine
-        .status(DeviceIndex(0))
-        .expect("there")
-        .counters
-        .read
+    status(world, node).counters.read
 }
 
 #[test]
@@ -81,7 +61,7 @@ fn every_method_chooses() {
             (16 - remote) * 8,
             "{method:?}"
         );
-        assert_eq!(world.failures, Vec::<String>::new());
+        good(&world);
     }
 }
 
@@ -100,7 +80,7 @@ fn what_cannot_be_read_here_comes_from_the_peer() {
         let state = world.engine_state(ALICE, 0).expect("up");
         assert_eq!((state.disk, state.peer_disk), (disk, D::UpToDate));
         assert_eq!(read(&mut world, 0), Some(4711));
-        assert_eq!(world.failures, Vec::<String>::new());
+        good(&world);
     }
 }
 
@@ -133,10 +113,10 @@ fn a_peer_that_is_lost_owes_nothing() {
     world.boot(BOB);
     world.nodes[BOB].latency = 200;
     world.up(BOB);
-    assert!(world.run_until(60 * SECOND, |world| world.in_sync() && world.is_idle()));
+    reach(&mut world, "sync", settled);
     assert_eq!(world.command(ALICE, Admin::Detach(0)), Ok(()));
     assert_eq!(read(&mut world, 0), Some(4711));
     world.crash(BOB);
     assert_eq!(read(&mut world, 0), None);
-    assert_eq!(world.failures, Vec::<String>::new());
+    good(&world);
 }

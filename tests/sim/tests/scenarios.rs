@@ -2,122 +2,45 @@
 
 //! What an administrator does on an ordinary day, step by step.
 
+mod common;
+
 use bumpalo::Bump;
+use common::{connection, good, met, reach, same_disks, settled, status, ALICE, BOB, SECOND};
 use drbd_core::config::policy::Protocol;
-use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState as C, DiskState as D, Role};
 use drbd_sim::admin::Admin;
 use drbd_sim::app::io;
 use drbd_sim::world::{Setup, World};
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const SECOND: u64 = 1_000_000;
-
-fn world(arena: &Bump) -> World<'_> {
-    World::new(arena, 1, Setup::default())
-}
-
-fn good(world: &World<'_>) {
-    assert_eq!(world.failures, Vec::<String>::new());
-}
-
-fn states(world: &World<'_>) -> String {
-    (0..2)
-        .map(|node| format!("{:?}\n", world.engine_state(node, 0)))
-        .collect()
-}
-
-fn reach(world: &mut World<'_>, what: &str, done: impl Fn(&World<'_>) -> bool) {
-    let reached = world.run_until(60 * SECOND, done);
-    good(world);
-    assert!(reached, "{what} is not reached:\n{}", states(world));
-}
-
-fn connected(world: &World<'_>) -> bool {
-    (0..2).all(|node| {
-        world
-            .engine_state(node, 0)
-            .is_some_and(|state| state.connection >= C::Connected)
-    })
-}
-
-fn settled(world: &World<'_>) -> bool {
-    world.in_sync() && world.is_idle()
-}
-
-fn sectors(world: &World<'_>) -> u64 {
-    let life = world.nodes[ALICE].life.as_ref().expect("up");
-    life.engine.device(DeviceIndex(0)).expect("there").size()
-}
-
-fn same_disks(world: &World<'_>) {
-    let count = sectors(world);
-    assert!(count > 1000);
-    let [alice, bob] = [0, 1].map(|node| world.nodes[node].disks[0].read(0, count));
-    let differing: Vec<_> = (0..count)
-        .filter(|sector| alice[*sector as usize] != bob[*sector as usize])
-        .map(|sector| (sector, alice[sector as usize], bob[sector as usize]))
-        .take(20)
-        .collect();
-    assert_eq!(differing, [], "sectors that differ");
-}
-
-/// Both connected, Inconsistent.
-fn met(arena: &Bump) -> World<'_> {
-    let mut world = world(arena);
-    world.up(ALICE);
-    world.up(BOB);
-    reach(&mut world, "connection", connected);
-    world
-}
-
-/// Alice is Primary, both UpToDate.
 fn synced(arena: &Bump) -> World<'_> {
     synced_with(arena, Setup::default())
 }
 
 fn synced_with(arena: &Bump, setup: Setup) -> World<'_> {
-    let mut world = World::new(arena, 1, setup);
-    world.up(ALICE);
-    world.up(BOB);
-    reach(&mut world, "connection", connected);
-    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
-    reach(&mut world, "sync", settled);
-    same_disks(&world);
-    world
+    common::synced(arena, 1, setup)
+}
+
+fn sectors(world: &World<'_>) -> u64 {
+    world.engine_size(ALICE, 0)
 }
 
 fn out_of_sync(world: &World<'_>, node: usize) -> u64 {
-    let life = world.nodes[node].life.as_ref().expect("up");
-    life.engine
-        .status(DeviceIndex(0))
-        .expect("there")
-        .out_of_sync
+    status(world, node).out_of_sync
 }
 
 fn received(world: &World<'_>, node: usize) -> u64 {
-    let life = world.nodes[node].life.as_ref().expect("up");
-    life.engine
-        .status(DeviceIndex(0))
-        .expect("there")
-        .counters
-        .received
+    status(world, node).counters.received
 }
 
 fn disk(world: &World<'_>, node: usize) -> D {
     world.engine_state(node, 0).expect("up").disk
 }
 
-fn connection(world: &World<'_>, node: usize) -> C {
-    world.engine_state(node, 0).expect("up").connection
-}
-
 #[test]
 fn create_attach_connect() {
     let arena = Bump::new();
-    let mut world = met(&arena);
+    let mut world = met(&arena, 1, Setup::default());
     reach(&mut world, "idle", |world| world.is_idle());
     for node in 0..2 {
         let state = world.engine_state(node, 0).expect("up");
@@ -149,10 +72,7 @@ fn several_volumes() {
         volumes: 3,
         ..Setup::default()
     };
-    let mut world = World::new(&arena, 3, setup);
-    world.up(ALICE);
-    world.up(BOB);
-    reach(&mut world, "connection", connected);
+    let mut world = met(&arena, 3, setup);
     for volume in 0..3 {
         assert_eq!(world.command(ALICE, Admin::PromoteForced(volume)), Ok(()));
     }
@@ -192,10 +112,7 @@ fn many_writes_at_once() {
         let arena = Bump::new();
         let mut setup = Setup::default();
         setup.net.wire_protocol = [Protocol::A, Protocol::B, Protocol::C][seed as usize % 3];
-        let mut world = World::new(&arena, seed, setup);
-        world.up(ALICE);
-        world.up(BOB);
-        reach(&mut world, "connection", connected);
+        let mut world = met(&arena, seed, setup);
         assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
         // Some of them while the sync runs.
         let mut numbers = Vec::new();
@@ -295,10 +212,7 @@ fn pause_and_resume() {
         // Slow enough to be caught.
         setup.disk.c_plan_ahead = 0;
         setup.disk.resync_rate = 400;
-        let mut world = World::new(&arena, 1, setup);
-        world.up(ALICE);
-        world.up(BOB);
-        reach(&mut world, "connection", connected);
+        let mut world = met(&arena, 1, setup);
         assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
         reach(&mut world, "resync", |world| {
             connection(world, BOB) == C::SyncTarget
@@ -321,7 +235,7 @@ fn pause_and_resume() {
 #[test]
 fn skip_the_initial_sync() {
     let arena = Bump::new();
-    let mut world = met(&arena);
+    let mut world = met(&arena, 1, Setup::default());
     reach(&mut world, "idle", |world| world.is_idle());
     assert_eq!(world.command(ALICE, Admin::NewCurrentUuidClear(0)), Ok(()));
     reach(&mut world, "both UpToDate", settled);
@@ -339,7 +253,7 @@ fn split_brain() {
     let mut world = synced(&arena);
     world.set_network(false);
     reach(&mut world, "loss", |world| {
-        (0..2).all(|node| connection(world, node) < C::Connected)
+        [ALICE, BOB].map(|node| connection(world, node) < C::Connected) == [true; 2]
     });
     assert_eq!(world.command(BOB, Admin::Promote(0)), Ok(()));
     assert!(world.write(ALICE, 0, 8, 1));
@@ -389,10 +303,7 @@ fn detach_and_attach() {
 fn cut_in_the_middle_of_anything() {
     for seed in 0..300 {
         let arena = Bump::new();
-        let mut world = World::new(&arena, seed, Setup::default());
-        world.up(ALICE);
-        world.up(BOB);
-        reach(&mut world, "connection", connected);
+        let mut world = met(&arena, seed, Setup::default());
         assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
         for number in 0..100u64 {
             let first = world.rng.below(3000);
@@ -410,9 +321,7 @@ fn cut_in_the_middle_of_anything() {
         world.run(delay);
         world.cut();
         good(&world);
-        let reached = world.run_until(60 * SECOND, settled);
-        assert_eq!(world.failures, Vec::<String>::new(), "seed {seed}");
-        assert!(reached, "seed {seed}\n{}", states(&world));
+        reach(&mut world, &format!("sync of seed {seed}"), settled);
         same_disks(&world);
     }
 }
@@ -421,10 +330,7 @@ fn cut_in_the_middle_of_anything() {
 fn the_primary_crashes_and_returns() {
     for seed in 0..300 {
         let arena = Bump::new();
-        let mut world = World::new(&arena, seed, Setup::default());
-        world.up(ALICE);
-        world.up(BOB);
-        reach(&mut world, "connection", connected);
+        let mut world = met(&arena, seed, Setup::default());
         assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
         reach(&mut world, "sync", settled);
         for number in 0..100u64 {
@@ -449,9 +355,7 @@ fn the_primary_crashes_and_returns() {
         }
         world.boot(ALICE);
         world.up(ALICE);
-        let reached = world.run_until(60 * SECOND, settled);
-        assert_eq!(world.failures, Vec::<String>::new(), "seed {seed}");
-        assert!(reached, "seed {seed}\n{}", states(&world));
+        reach(&mut world, &format!("sync of seed {seed}"), settled);
         same_disks(&world);
         if fail_over {
             assert_eq!(world.nodes[ALICE].disks[0].read(8, 1), [12345]);
@@ -463,10 +367,7 @@ fn the_primary_crashes_and_returns() {
 fn the_secondary_crashes_and_returns() {
     for seed in 0..300 {
         let arena = Bump::new();
-        let mut world = World::new(&arena, seed, Setup::default());
-        world.up(ALICE);
-        world.up(BOB);
-        reach(&mut world, "connection", connected);
+        let mut world = met(&arena, seed, Setup::default());
         assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
         let delay = world.rng.below(300_000);
         world.run(delay);
@@ -486,9 +387,7 @@ fn the_secondary_crashes_and_returns() {
         world.run(delay);
         world.boot(BOB);
         world.up(BOB);
-        let reached = world.run_until(60 * SECOND, settled);
-        assert_eq!(world.failures, Vec::<String>::new(), "seed {seed}");
-        assert!(reached, "seed {seed}\n{}", states(&world));
+        reach(&mut world, &format!("sync of seed {seed}"), settled);
         same_disks(&world);
     }
 }

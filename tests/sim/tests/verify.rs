@@ -2,7 +2,10 @@
 
 //! Online verify and resync by checksums, step by step.
 
+mod common;
+
 use bumpalo::Bump;
+use common::{connection, good, met, reach, same_disks, settled, status, ALICE, BOB, SECOND};
 use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState as C, DiskState as D};
@@ -11,37 +14,7 @@ use drbd_sim::app::io;
 use drbd_sim::digest;
 use drbd_sim::world::{Setup, World};
 
-const ALICE: usize = 0;
-const BOB: usize = 1;
-const SECOND: u64 = 1_000_000;
 const ALL: (Option<u64>, u64) = (Some(0), u64::MAX);
-
-fn good(world: &World<'_>) {
-    assert_eq!(world.failures, Vec::<String>::new());
-}
-
-fn reach(world: &mut World<'_>, what: &str, done: impl Fn(&World<'_>) -> bool) {
-    let reached = world.run_until(300 * SECOND, done);
-    good(world);
-    let states = [ALICE, BOB].map(|node| world.engine_state(node, 0));
-    assert!(reached, "{what} is not reached: {states:?}");
-}
-
-fn connected(world: &World<'_>) -> bool {
-    [ALICE, BOB].iter().all(|node| {
-        world
-            .engine_state(*node, 0)
-            .is_some_and(|state| state.connection >= C::Connected)
-    })
-}
-
-fn connection(world: &World<'_>, node: usize) -> Option<C> {
-    world.engine_state(node, 0).map(|state| state.connection)
-}
-
-fn settled(world: &World<'_>) -> bool {
-    world.in_sync() && world.is_idle()
-}
 
 fn setup(algorithm: &str) -> Setup {
     let mut setup = Setup::default();
@@ -50,15 +23,8 @@ fn setup(algorithm: &str) -> Setup {
     setup
 }
 
-/// Alice is Primary, both UpToDate.
 fn synced(arena: &Bump, setup: Setup) -> World<'_> {
-    let mut world = World::new(arena, 1, setup);
-    world.up(ALICE);
-    world.up(BOB);
-    reach(&mut world, "connection", connected);
-    assert_eq!(world.command(ALICE, Admin::PromoteForced(0)), Ok(()));
-    reach(&mut world, "sync", settled);
-    world
+    common::synced(arena, 1, setup)
 }
 
 fn verify(world: &mut World<'_>, node: usize, (start, stop): (Option<u64>, u64)) {
@@ -93,9 +59,7 @@ fn finds_what_differs() {
             reach(&mut world, "resync", settled);
             world.rotten.clear();
             assert_eq!(marked(&world), []);
-            let size = world.engine_size(ALICE, 0);
-            let [alice, bob] = [ALICE, BOB].map(|node| world.nodes[node].disks[0].read(0, size));
-            assert_eq!(alice, bob);
+            same_disks(&world);
         }
     }
 }
@@ -132,10 +96,7 @@ fn refusals() {
         world.command(ALICE, start),
         Err("NoVerifyAlgorithm".to_string())
     );
-    let mut world = World::new(&arena, 2, setup("short"));
-    world.up(ALICE);
-    world.up(BOB);
-    reach(&mut world, "connection", connected);
+    let mut world = met(&arena, 2, setup("short"));
     // Both disks are Inconsistent: a verify does not make them UpToDate.
     assert_eq!(
         world.command(ALICE, start),
@@ -155,11 +116,9 @@ fn different_algorithms_do_not_connect() {
     world.up(ALICE);
     world.up(BOB);
     reach(&mut world, "refusal", |world| {
-        [ALICE, BOB].iter().any(|node| {
-            world
-                .engine_state(*node, 0)
-                .is_some_and(|state| state.connection == C::StandAlone)
-        })
+        [ALICE, BOB]
+            .map(|node| connection(world, node))
+            .contains(&C::StandAlone)
     });
 }
 
@@ -171,7 +130,7 @@ fn write_while_verifying(world: &mut World<'_>) -> u64 {
         let device = drbd_core::resource::device::DeviceIndex(0);
         Some(life.engine.device(device)?.verify().cursor)
     };
-    while connection(world, ALICE).is_some_and(C::is_verify) {
+    while connection(world, ALICE).is_verify() {
         let pause = world.rng.below(600);
         world.run(pause);
         good(world);
@@ -251,9 +210,7 @@ fn link_lost() {
 }
 
 fn received(world: &World<'_>, node: usize) -> u64 {
-    let life = world.nodes[node].life.as_ref().expect("up");
-    let device = drbd_core::resource::device::DeviceIndex(0);
-    life.engine.status(device).expect("up").counters.received
+    status(world, node).counters.received
 }
 
 #[test]
@@ -266,9 +223,7 @@ fn equal_blocks_are_not_sent() {
     reach(&mut world, "sync", settled);
     let sent = received(&world, BOB) - before;
     assert!((8..=1024).contains(&sent), "{sent} sectors were sent");
-    let size = world.engine_size(ALICE, 0);
-    let [alice, bob] = [ALICE, BOB].map(|node| world.nodes[node].disks[0].read(0, size));
-    assert_eq!(alice, bob);
+    same_disks(&world);
 }
 
 #[test]
@@ -285,7 +240,7 @@ fn checksums_after_a_crash_only() {
     assert!(world.write(ALICE, 0, 8, 7));
     world.crash(ALICE);
     reach(&mut world, "loss of the peer", |world| {
-        connection(world, BOB).is_some_and(|state| state < C::Connected)
+        connection(world, BOB) < C::Connected
     });
     assert_eq!(world.command(BOB, Admin::Promote(0)), Ok(()));
     assert!(world.write(BOB, 2000, 8, 8));
