@@ -12,9 +12,10 @@ use drbd_core::wire::QueueLimits;
 
 use super::{AdminResult, Running};
 use crate::metadata;
+use crate::node::Life;
 use crate::world::World;
 
-impl World<'_> {
+impl<'a> World<'a> {
     pub(super) fn detach(
         &mut self,
         node: usize,
@@ -43,13 +44,9 @@ impl World<'_> {
         device.disk().is_none().then_some(Ok(()))
     }
 
-    pub(super) fn attach(&mut self, node: usize, volume: u8) -> AdminResult {
+    fn begin_attach(&mut self, node: usize, device: DeviceIndex) -> Result<&mut Life<'a>, String> {
         let now = self.now / 1000;
-        let device = DeviceIndex(volume);
-        let arena = self.arena;
-        let Some(life) = self.nodes[node].life.as_mut() else {
-            return Err("down".into());
-        };
+        let life = self.nodes[node].life.as_mut().ok_or("down")?;
         if life
             .engine
             .device(device)
@@ -61,6 +58,14 @@ impl World<'_> {
             .at(now)
             .begin_attach(device)
             .map_err(|code| format!("{code:?}"))?;
+        Ok(life)
+    }
+
+    pub(super) fn attach(&mut self, node: usize, volume: u8) -> AdminResult {
+        let now = self.now / 1000;
+        let device = DeviceIndex(volume);
+        let arena = self.arena;
+        self.begin_attach(node, device)?;
         let found = match metadata::open(&mut self.nodes[node].disks[usize::from(volume)]) {
             Ok(found) => found,
             Err(why) => {
@@ -112,21 +117,8 @@ impl World<'_> {
 
     /// The disk cannot be opened after all.
     pub(super) fn attach_in_vain(&mut self, node: usize, volume: u8) -> AdminResult {
-        let now = self.now / 1000;
         let device = DeviceIndex(volume);
-        let life = self.nodes[node].life.as_mut().ok_or("down")?;
-        if life
-            .engine
-            .device(device)
-            .is_none_or(|device| device.disk().is_some())
-        {
-            return Err("there is a disk already".into());
-        }
-        life.engine
-            .at(now)
-            .begin_attach(device)
-            .map_err(|code| format!("{code:?}"))?;
-        life.engine.abort_attach(device);
+        self.begin_attach(node, device)?.engine.abort_attach(device);
         Err("no such disk".into())
     }
 }
