@@ -201,6 +201,11 @@ impl<'m> Resource<'m> {
         let mut uuids = Uuids::from_array(disk.superblock.uuids);
         uuids.set_primary(state.role == Role::Primary);
         disk.superblock.uuids = uuids.to_array();
+        disk.superblock.la_peer_max_bio_size = if state.connection < ConnectionState::Connected {
+            disk.superblock.peer_max_bio_bytes()
+        } else {
+            device.peer.max_bio_size
+        };
         let change = if state.connection == ConnectionState::Connected {
             device.attach_result = Some(disks);
             device.peer.uuids = None;

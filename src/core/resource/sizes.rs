@@ -101,6 +101,10 @@ impl Resource<'_> {
         };
         device.peer.disk_size = sizes.d_size;
         device.peer.max_bio_size = sizes.max_bio_size;
+        if let Some(disk) = device.disk.as_mut() {
+            // For the C driver, which goes by it until it has a peer again. It is written with whatever changes next.
+            disk.superblock.la_peer_max_bio_size = sizes.max_bio_size;
+        }
         let state = device.state;
         let current = device.size;
         self.event(Event::LimitsChanged { device: index });
