@@ -405,11 +405,16 @@ impl Resource<'_> {
 
     /// New options for the disk.
     pub fn set_disk_options(&mut self, index: DeviceIndex, conf: DiskConf) {
+        let mut reordered = false;
         if let Some(disk) = self
             .device_mut(index)
             .and_then(|device| device.disk.as_mut())
         {
+            reordered = disk.conf.write_ordering_differs(&conf);
             disk.conf = conf;
+        }
+        if reordered {
+            self.choose_write_ordering();
         }
         self.wishes.timer = true;
         self.wishes.send_data = true;

@@ -6,6 +6,7 @@ use core::fmt;
 
 use super::algorithms::Name;
 use super::authenticate::AuthNote;
+use crate::config::policy::WriteOrdering;
 use crate::config::text::Text;
 use crate::size_text::SizeText;
 use crate::state::{ConnectionState, DiskState, StateCode, Warning};
@@ -231,6 +232,8 @@ pub enum LogMessage {
         /// Sectors.
         sectors: u64,
     },
+    /// How writes before a barrier are kept before those after it, from now on.
+    WriteOrdering(WriteOrdering),
     /// How much the bitmap of a disk that is being attached marks.
     MarkedByBitmap {
         /// Bits of the bitmap.
@@ -445,6 +448,9 @@ impl fmt::Display for LogMessage {
             Self::SizeChanged { sectors } => {
                 let kib = sectors / 2;
                 write!(f, "size = {} ({kib} KB)", SizeText { kib })
+            }
+            Self::WriteOrdering(method) => {
+                write!(f, "Method to ensure write ordering: {}", method.name())
             }
             Self::MarkedByBitmap { bits } => {
                 let size = SizeText {

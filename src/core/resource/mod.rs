@@ -63,7 +63,9 @@ mod thin;
 mod timers;
 mod uuids;
 pub mod verify;
+mod write_ordering;
 
+use crate::config::policy::WriteOrdering;
 use crate::config::resource::ResourceOptions;
 use crate::ring::Ring;
 use crate::slab::Id;
@@ -143,6 +145,7 @@ pub struct Resource<'m> {
     /// Peer requests of all devices: each is owed the effect that releases it, and an answer.
     peer_requests: usize,
     operations: Operations,
+    write_ordering: WriteOrdering,
     /// Something changed that may let something else go on: see `make_progress`.
     progress: bool,
     broken: bool,
@@ -165,6 +168,7 @@ impl<'m> Resource<'m> {
             room_wanted: false,
             peer_requests: 0,
             operations: Operations::default(),
+            write_ordering: WriteOrdering::Flush,
             progress: false,
             broken: false,
         }

@@ -103,15 +103,7 @@ impl<'m> Resource<'m> {
                     .filter(|(_, request)| !request.completed),
             ),
             epochs: count(self.connection.epochs.len()),
-            write_ordering: disk.map_or(WriteOrdering::Flush, |disk| {
-                if disk.conf.disk_flushes {
-                    WriteOrdering::Flush
-                } else if disk.conf.disk_drain {
-                    WriteOrdering::Drain
-                } else {
-                    WriteOrdering::None
-                }
-            }),
+            write_ordering: self.write_ordering,
             out_of_sync: disk.map_or(0, |disk| disk.bitmap.weight()),
             uuids: disk.map_or([0; 4], |disk| disk.superblock.uuids),
             flags: disk.map_or(0, |disk| disk.superblock.flags.bits()),
