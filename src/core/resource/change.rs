@@ -82,7 +82,7 @@ impl Resource<'_> {
             device.retry_waiting = true;
         }
         // Suspension is a matter of the whole resource.
-        for device in self.devices.iter_mut().flatten() {
+        for device in self.devices_mut() {
             device.state.suspended = new.suspended;
             device.state.suspended_no_data = new.suspended_no_data;
             device.state.suspended_fencing = new.suspended_fencing;

@@ -118,9 +118,11 @@ impl Resource<'_> {
                 set_size: epoch.writes,
             });
             self.wishes.room = true;
-            for device in self.devices.iter_mut().flatten() {
-                self.progress |= device.retry_if_any_wait();
+            let mut waits = false;
+            for device in self.devices_mut() {
+                waits |= device.retry_if_any_wait();
             }
+            self.progress |= waits;
         }
     }
 

@@ -131,6 +131,8 @@ pub struct Wishes {
 #[derive(Debug)]
 pub struct Resource<'m> {
     devices: [Option<&'m mut Device<'m>>; MAX_VOLUMES],
+    /// Places of that table which were ever used. Most resources have one volume, and its table is walked for each packet.
+    places: u8,
     connection: Connection<'m>,
     options: ResourceOptions,
     now: u64,
@@ -156,6 +158,7 @@ impl<'m> Resource<'m> {
     pub fn new(options: ResourceOptions, tables: ResourceTables<'m>) -> Self {
         Self {
             devices: [const { None }; MAX_VOLUMES],
+            places: 0,
             connection: Connection::new(tables.connection),
             options,
             now: 0,
@@ -217,7 +220,7 @@ impl<'m> Resource<'m> {
         let index = self.devices.iter().position(Option::is_none)?;
         let number = u8::try_from(index).ok()?;
         device.state.connection = self.connection.state;
-        if let Some(other) = self.devices.iter().flatten().next() {
+        if let Some((_, other)) = self.present().next() {
             // A new volume starts with what the whole resource is: its role and its suspension.
             device.state.role = other.state.role;
             device.state.suspended = other.state.suspended;
@@ -225,6 +228,7 @@ impl<'m> Resource<'m> {
             device.state.suspended_fencing = other.state.suspended_fencing;
         }
         *self.devices.get_mut(index)? = Some(device);
+        self.places = self.places.max(number.saturating_add(1));
         Some(DeviceIndex(number))
     }
 
@@ -317,9 +321,17 @@ impl<'m> Resource<'m> {
         })
     }
 
-    /// The places of the table, whether used or not.
+    /// The places of the table that may be in use.
     fn indices(&self) -> impl Iterator<Item = DeviceIndex> {
-        (0..u8::try_from(MAX_VOLUMES).unwrap_or(u8::MAX)).map(DeviceIndex)
+        (0..self.places).map(DeviceIndex)
+    }
+
+    fn devices_mut(&mut self) -> impl Iterator<Item = &mut Device<'m>> {
+        let used = self.devices.get_mut(..usize::from(self.places));
+        used.into_iter()
+            .flatten()
+            .flatten()
+            .map(|device| &mut **device)
     }
 
     fn present(&self) -> impl Iterator<Item = (DeviceIndex, &Device<'m>)> {

@@ -117,12 +117,14 @@ impl Resource<'_> {
     /// Requests that waited for room in a queue get another chance.
     pub(super) fn room_in_data_queue(&mut self) {
         self.wishes.room = true;
-        for device in self.devices.iter_mut().flatten() {
+        let mut waits = false;
+        for device in self.devices_mut() {
             if !device.waiting.is_empty() {
                 device.retry_waiting = true;
-                self.progress = true;
+                waits = true;
             }
         }
+        self.progress |= waits;
     }
 
     /// Two epochs are kept apart by a barrier.

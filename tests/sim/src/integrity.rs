@@ -29,13 +29,17 @@ pub fn size_of(name: &Text<63>) -> u32 {
 
 /// The digest of what goes over the wire. Another one for each name.
 pub fn digest(name: &Text<63>, bytes: &[u8]) -> Vec<u8> {
+    let size = size_of(name);
+    if size == 0 {
+        return Vec::new();
+    }
     let sum = name
         .as_bytes()
         .iter()
         .chain(bytes)
         .fold(3u64, |sum, byte| Rng::new(sum ^ u64::from(*byte)).next());
     let mut rng = Rng::new(sum);
-    (0..size_of(name)).map(|_| rng.next() as u8).collect()
+    (0..size).map(|_| rng.next() as u8).collect()
 }
 
 impl World<'_> {

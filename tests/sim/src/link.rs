@@ -37,6 +37,16 @@ impl Pipe {
         self.flight.front().map(|(at, _)| *at)
     }
 
+    /// The next bytes of the inbox, which has as many.
+    pub fn take(&mut self, count: usize) -> Vec<u8> {
+        let (front, back) = self.inbox.as_slices();
+        let mut bytes = Vec::with_capacity(count);
+        bytes.extend_from_slice(&front[..count.min(front.len())]);
+        bytes.extend_from_slice(&back[..count - bytes.len()]);
+        self.inbox.drain(..count);
+        bytes
+    }
+
     /// Puts bytes on their way, behind all others. Answers when they arrive.
     pub fn send(&mut self, bytes: Vec<u8>, arrives: u64) -> u64 {
         self.last_arrival = self.last_arrival.max(arrives);

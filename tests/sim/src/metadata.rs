@@ -10,8 +10,8 @@ use drbd_core::uuid::Uuids;
 
 use crate::disk::Disk;
 
-/// Slots that an activity log may have.
-const SLOTS: usize = 65535;
+/// Slots that an activity log has here, at most.
+const SLOTS: usize = 2048;
 
 fn layout_of(disk: &Disk) -> (MetaIndex, u64) {
     if disk.internal {
@@ -114,12 +114,15 @@ fn apply_log(disk: &mut Disk, layout: &Layout, superblock: &Superblock) -> Resul
     let al_sector = layout.al_sector();
     {
         let disk = &*disk;
-        replay(
+        let replayed = replay(
             layout.stripes(),
             |block| disk.read_meta(al_sector + u64::from(block) * 8, TRANSACTION_BYTES),
             &mut slots,
         )
         .map_err(|error| format!("activity log: {error:?}"))?;
+        if replayed.out_of_range > 0 {
+            return Err(format!("activity log: more than {SLOTS} slots"));
+        }
     }
     let bits = bits_for_sectors(superblock.effective_size);
     for extent in slots.into_iter().filter(|extent| *extent != FREE_EXTENT) {

@@ -52,6 +52,13 @@ impl Rng {
         [self.next(), self.next(), self.next(), self.next()]
     }
 
+    /// Goes on as if [`words`](Self::words) had been taken.
+    pub fn skip_words(&mut self) {
+        self.0 = self
+            .0
+            .wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(4));
+    }
+
     /// One of the two nodes.
     pub fn node(&mut self) -> usize {
         self.below(2) as usize

@@ -24,12 +24,14 @@ use crate::world::{Ev, World};
 impl World<'_> {
     /// After each call of the engine: ends requests, wakes whom it wants awake.
     pub fn settle(&mut self, node: usize) {
-        let words = self.rng.words();
         let Some(life) = self.nodes[node].life.as_mut() else {
+            self.rng.skip_words();
             return;
         };
         if life.engine.wants_random() {
-            life.engine.supply_random(words);
+            life.engine.supply_random(self.rng.words());
+        } else {
+            self.rng.skip_words();
         }
         let mut ended = Vec::new();
         while let Some(completion) = life.engine.next_completion() {

@@ -2,7 +2,7 @@
 
 //! The sender of the data socket.
 
-use drbd_core::resource::{Payload, SEND_BUFFER};
+use drbd_core::resource::Payload;
 use drbd_core::state::ConnectionState;
 
 use crate::integrity::{digest, DAMAGE};
@@ -28,10 +28,15 @@ impl World<'_> {
     }
 
     pub fn send_data(&mut self, node: usize) {
+        let mut buffer = std::mem::take(&mut self.send_buffer);
+        self.send_what_is_due(node, &mut buffer);
+        self.send_buffer = buffer;
+    }
+
+    fn send_what_is_due(&mut self, node: usize, buffer: &mut [u8]) {
         if let Some(life) = self.nodes[node].life.as_mut() {
             life.scheduled.data = false;
         }
-        let mut buffer = vec![0; SEND_BUFFER];
         loop {
             let now = self.now / 1000;
             let Some(link) = self.current_link(node) else {
@@ -53,7 +58,7 @@ impl World<'_> {
                 return;
             }
             let broken = pipes.broken[node];
-            let Some(outgoing) = life.engine.at(now).next_data_packet(&mut buffer) else {
+            let Some(outgoing) = life.engine.at(now).next_data_packet(buffer) else {
                 break;
             };
             if outgoing.head == 0 || outgoing.head > buffer.len() {

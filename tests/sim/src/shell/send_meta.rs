@@ -2,7 +2,6 @@
 
 //! The sender of the meta socket.
 
-use drbd_core::resource::SEND_BUFFER;
 use drbd_core::state::ConnectionState;
 
 use crate::link::META;
@@ -10,10 +9,15 @@ use crate::world::World;
 
 impl World<'_> {
     pub fn send_meta(&mut self, node: usize) {
+        let mut buffer = std::mem::take(&mut self.send_buffer);
+        self.send_answers(node, &mut buffer);
+        self.send_buffer = buffer;
+    }
+
+    fn send_answers(&mut self, node: usize, buffer: &mut [u8]) {
         if let Some(life) = self.nodes[node].life.as_mut() {
             life.scheduled.meta = false;
         }
-        let mut buffer = vec![0; SEND_BUFFER];
         loop {
             let now = self.now / 1000;
             let Some(link) = self.current_link(node) else {
@@ -22,7 +26,7 @@ impl World<'_> {
             let Some(life) = self.nodes[node].life.as_mut() else {
                 return;
             };
-            let Some(filled) = life.engine.at(now).next_meta_packets(&mut buffer) else {
+            let Some(filled) = life.engine.at(now).next_meta_packets(buffer) else {
                 break;
             };
             self.coverage.packets(&buffer[..filled]);

@@ -2,17 +2,18 @@
 
 //! Two nodes, the network between them, and time.
 
+mod agenda;
 mod look;
 mod rot;
 mod setup;
 mod trouble;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 use bumpalo::Bump;
 use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::effect::Helper;
+use drbd_core::resource::SEND_BUFFER;
 use drbd_core::state::State;
 
 use crate::admin::{Admin, AdminResult};
@@ -27,12 +28,13 @@ use crate::node::{Life, Node};
 use crate::rng::Rng;
 use crate::script::Script;
 
+use agenda::Agenda;
 pub use rot::{Rot, BLOCK_SECTORS};
 pub use setup::Setup;
 pub use trouble::{Doom, Moment};
 
 /// Something that happens at a time. Where a boot is named, it happens only if the node did not reboot since.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ev {
     Effects(usize, u32),
     Events(usize, u32),
@@ -64,8 +66,7 @@ pub struct World<'a> {
     pub arena: &'a Bump,
     pub now: u64,
     pub rng: Rng,
-    queue: BinaryHeap<Reverse<(u64, u64, Ev)>>,
-    order: u64,
+    queue: Agenda,
     pub nodes: Vec<Node<'a>>,
     pub links: BTreeMap<u32, Link>,
     next_link: u32,
@@ -98,6 +99,8 @@ pub struct World<'a> {
     pub story: Vec<String>,
     pub ended: Vec<(usize, Admin, AdminResult)>,
     next_io: u64,
+    /// Where the engine puts its packets together.
+    pub send_buffer: Vec<u8>,
     pub events: u64,
 }
 
@@ -138,8 +141,7 @@ impl<'a> World<'a> {
             arena,
             now: 1_000_000,
             rng,
-            queue: BinaryHeap::new(),
-            order: 0,
+            queue: Agenda::default(),
             nodes,
             links: BTreeMap::new(),
             next_link: 1,
@@ -161,6 +163,7 @@ impl<'a> World<'a> {
             story: Vec::new(),
             ended: Vec::new(),
             next_io: 1,
+            send_buffer: vec![0; SEND_BUFFER],
             events: 0,
         };
         for node in 0..2 {
@@ -210,9 +213,7 @@ impl<'a> World<'a> {
     }
 
     pub fn push(&mut self, at: u64, event: Ev) {
-        self.order += 1;
-        self.queue
-            .push(Reverse((at.max(self.now), self.order, event)));
+        self.queue.push(at.max(self.now), event);
     }
 
     pub fn new_io(&mut self) -> u64 {
@@ -258,7 +259,7 @@ impl<'a> World<'a> {
 
     /// Does the next thing. False when nothing will ever happen any more.
     pub fn step(&mut self) -> bool {
-        let Some(Reverse((at, _, event))) = self.queue.pop() else {
+        let Some((at, event)) = self.queue.pop() else {
             return false;
         };
         self.now = self.now.max(at);
@@ -268,7 +269,7 @@ impl<'a> World<'a> {
     }
 
     pub fn next_at(&self) -> Option<u64> {
-        self.queue.peek().map(|Reverse((at, _, _))| *at)
+        self.queue.next_at()
     }
 
     /// Lets `micros` pass.
