@@ -469,6 +469,17 @@ impl Resource<'_> {
         else {
             return;
         };
+        if disk.failed
+            && disk.metadata.pages_in_flight == 0
+            && matches!(
+                disk.metadata.transaction,
+                TransactionPhase::Draining | TransactionPhase::Pages
+            )
+        {
+            // It waited for a flush, or for a page, and the disk was given up meanwhile: nothing new begins there.
+            self.end_transaction(index, Outcome::Failed);
+            return;
+        }
         if disk.metadata.transaction == TransactionPhase::Draining
             && disk.metadata.pages_in_flight == 0
         {
