@@ -241,6 +241,12 @@ impl World<'_> {
                 let _ = self.command(role, Admin::ResumeIo(volume as u8));
                 let _ = self.command(role, Admin::Demote(volume as u8));
             }
+            // Nobody is promoted beside a peer that is Primary of another volume.
+            for other in 0..self.setup.volumes {
+                if self.is_primary(1 - node, other) {
+                    let _ = self.command(1 - node, Admin::Demote(other as u8));
+                }
+            }
             let _ = self.command(node, Admin::PromoteForced(volume as u8));
             let _ = self.command(node, Admin::Demote(volume as u8));
         }

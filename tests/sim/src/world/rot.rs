@@ -29,9 +29,10 @@ impl Rot {
 impl World<'_> {
     /// A sector changes, and nobody is told.
     pub fn rot(&mut self, node: usize, volume: u8, sector: u64) {
+        // Never the same twice: not what it was before it rotted once, nor what rots on the other node.
+        let now = (1 << 60) + self.new_io();
         let disk = &mut self.nodes[node].disks[usize::from(volume)];
         let before = disk.look(sector, 1)[0];
-        let now = before ^ (1 << 60);
         disk.change_silently(sector, now);
         self.rotten.push(Rot {
             node,
