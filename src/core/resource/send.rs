@@ -218,6 +218,10 @@ impl Resource<'_> {
                 if self.outlived(index, state) {
                     return None;
                 }
+                if self.lost_its_name(index, state) {
+                    self.connection_failed(ConnectionState::NetworkFailure);
+                    return None;
+                }
                 self.plain(&Packet::State(State { state }), self.volume(index)?, buffer)
             }
             DataItem::SyncUuid(index, uuid) => self.plain(
@@ -254,6 +258,17 @@ impl Resource<'_> {
             && self
                 .device(index)
                 .is_none_or(|device| device.state.disk < DiskState::Negotiating)
+    }
+
+    /// A disk that failed while we introduced ourselves: the peer would hear that there is a disk, and never whose data that
+    /// is. It would take its own, which may be older, for the same. We introduce ourselves again, without a disk.
+    fn lost_its_name(&self, index: DeviceIndex, state: u32) -> bool {
+        let had_disk = crate::state::State::from_wire(state)
+            .is_ok_and(|state| state.disk > DiskState::Negotiating);
+        had_disk
+            && self.device(index).is_some_and(|device| {
+                !device.introduced && device.state.disk < DiskState::Negotiating
+            })
     }
 
     fn volume(&self, index: DeviceIndex) -> Option<u16> {

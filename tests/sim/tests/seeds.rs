@@ -52,6 +52,8 @@ seeds! {
     cache_of_a_disk_that_was_attached_again = 7719,
     answer_to_an_earlier_resync = 6093,
     name_of_a_disk_that_failed_at_once = 187,
+    disk_given_up_while_its_log_waited_for_a_flush = 254,
+    disk_failed_before_the_peer_heard_whose_data_it_is = 1006388,
 }
 
 #[test]
