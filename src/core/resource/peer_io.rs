@@ -366,6 +366,10 @@ impl<'m> Resource<'m> {
         {
             return false;
         }
+        if peer_request.needs_extents && peer_request.is_write() && device.is_held() {
+            // It makes this disk another generation, whose name has to be durable first.
+            return false;
+        }
         if device.has_earlier_overlap(id, &peer_request)
             || (peer_request.purpose == Purpose::VerifyTarget
                 && device.peer_may_lack(peer_request.sector, peer_request.sectors()))

@@ -386,7 +386,7 @@ impl Resource<'_> {
 
 impl Device<'_> {
     /// Whether requests wait for metadata that has to be durable before them.
-    fn is_held(&self) -> bool {
+    pub(super) fn is_held(&self) -> bool {
         self.disk
             .as_ref()
             .is_some_and(|disk| !disk.failed && disk.metadata.holds_requests())
