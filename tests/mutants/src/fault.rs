@@ -16,7 +16,8 @@
 //! What is found is an expression, or whole statements; how it is broken into lines does not matter. It has to be there
 //! exactly once; or, where a line `after: fn name` stands before `find:`, what comes first after those words counts, and
 //! they have to be there once. `file`, `find`, `replace` may come again, for a fault in several places. `quick`: one of the
-//! few that `make test` tries. `seeds: 3000` gives a fault that is hard to meet a larger budget. `not found yet: reason`: a
+//! few that `make test` tries. `story: name` says that the directed story of that name finds it (`tests/sim/src/directed`): it
+//! alone is played. `seeds: 3000` gives a fault that is hard to meet a larger budget. `not found yet: reason`: a
 //! checker or an event is still missing; it is tried with `--all` alone.
 
 use std::ops::Range;
@@ -40,6 +41,8 @@ pub struct Fault {
     pub why: String,
     pub quick: bool,
     pub seeds: Option<u64>,
+    /// The directed story that finds it; else random seeds do.
+    pub story: Option<String>,
     /// Why nobody finds it yet.
     pub not_found: Option<String>,
     pub edits: Vec<Edit>,
@@ -53,6 +56,7 @@ impl Fault {
             why: String::new(),
             quick: false,
             seeds: None,
+            story: None,
             not_found: None,
             edits: Vec::new(),
         };
@@ -85,6 +89,8 @@ impl Fault {
                 fault.quick = true;
             } else if let Some(reason) = line.strip_prefix("not found yet: ") {
                 fault.not_found = Some(reason.into());
+            } else if let Some(story) = line.strip_prefix("story: ") {
+                fault.story = Some(story.trim().into());
             } else if let Some(seeds) = line.strip_prefix("seeds: ") {
                 fault.seeds = Some(
                     seeds

@@ -172,7 +172,8 @@ fn try_one(arguments: &Arguments, program: &Path, number: usize, fault: Option<&
         Some(fault) => fault.seeds.unwrap_or(0).max(arguments.seeds),
     };
     let words = [number as u64, arguments.first, seeds].map(|word| word.to_string());
-    let output = Command::new(program).args(words).output();
+    let story = fault.and_then(|fault| fault.story.as_ref());
+    let output = Command::new(program).args(words).args(story).output();
     let text = match &output {
         Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
         Err(why) => format!("caught\t0\tnot run\t{why}"),

@@ -201,6 +201,7 @@ mod tests {
             why: "?".into(),
             quick: false,
             seeds: None,
+            story: None,
             not_found: None,
             edits: vec![Edit {
                 file: "a.rs".into(),

@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod check;
 pub mod coverage;
 pub mod digest;
+pub mod directed;
 pub mod disk;
 pub mod integrity;
 pub mod link;

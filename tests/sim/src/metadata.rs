@@ -10,6 +10,9 @@ use drbd_core::uuid::Uuids;
 
 use crate::disk::Disk;
 
+/// Blocks that a page of the bitmap knows of.
+const BITS_IN_PAGE: u64 = 32768;
+
 /// Slots that an activity log has here, at most.
 const SLOTS: usize = 2048;
 
@@ -107,6 +110,45 @@ pub fn open(disk: &mut Disk) -> Result<Found, String> {
         max_capacity: layout.max_capacity(disk.device_sectors),
         layout,
     })
+}
+
+/// What the metadata on a disk says at this moment.
+pub struct Look {
+    superblock: Superblock,
+    layout: Layout,
+}
+
+/// Looks at the metadata, and changes nothing.
+pub fn look(disk: &Disk) -> Result<Look, String> {
+    let (index, meta_sectors) = layout_of(disk);
+    let bytes = disk.read_meta(superblock_sector(disk), SUPERBLOCK_BYTES);
+    let (superblock, _) =
+        Superblock::decode_any(bytes).map_err(|error| format!("superblock: {error:?}"))?;
+    let layout = superblock
+        .layout(index, disk.device_sectors, meta_sectors)
+        .map_err(|error| format!("layout: {error:?}"))?;
+    Ok(Look { superblock, layout })
+}
+
+impl Look {
+    pub fn is_consistent(&self) -> bool {
+        self.superblock.flags.contains(MetaFlags::CONSISTENT)
+    }
+
+    /// All blocks are to be replaced, whatever the bitmap says.
+    pub fn is_full_sync(&self) -> bool {
+        self.superblock.flags.contains(MetaFlags::FULL_SYNC)
+    }
+
+    /// Whether the bitmap marks this block.
+    pub fn marks(&self, disk: &Disk, block: u64) -> bool {
+        let Some(place) = self.layout.bitmap_page(block / BITS_IN_PAGE) else {
+            return false;
+        };
+        let bit = block % BITS_IN_PAGE;
+        let at = (place.sector - disk.meta_first) * 512 + bit / 8;
+        disk.meta[at as usize] & 1 << (bit % 8) != 0
+    }
 }
 
 fn apply_log(disk: &mut Disk, layout: &Layout, superblock: &Superblock) -> Result<(), String> {

@@ -21,6 +21,7 @@ use drbd_core::slab::{Id, Slot};
 
 use crate::admin::{Admin, Running};
 use crate::disk::Disk;
+use crate::shell::Habit;
 
 /// How large the tables of a node are.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +147,8 @@ pub struct Node<'a> {
     pub passed_on: bool,
     /// The same for reading data alone.
     pub read_faults: u64,
+    /// In directed stories: how kinds of work go.
+    pub habits: Vec<Habit>,
 }
 
 impl<'a> Life<'a> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Plays seeds with one fault switched on, until a checker finds it: `drbd-mutants-inside FAULT FIRST SEEDS`.
+//! Plays seeds with one fault switched on, until a checker finds it: `drbd-mutants-inside FAULT FIRST SEEDS [STORY]`. With the
+//! name of a directed story, its seeds.
 //!
 //! One line comes out: `caught`, how many seeds it took, the checker, its words; or `survived` and whether the faulty code
 //! ever ran.
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use bumpalo::Bump;
 use drbd_core::mutant;
+use drbd_sim::directed::{self, Story};
 use drbd_sim::world::World;
 
 /// A seed takes a tenth of a second. One that takes as long as this never ends.
@@ -17,9 +19,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 static SEEDS: AtomicU64 = AtomicU64::new(0);
 
-/// What a seed found: the checker and its words.
-fn play(seed: u64) -> Option<(String, String)> {
+/// What a seed, or one of a directed story, found: the checker and its words.
+fn play(story: Option<&Story>, seed: u64) -> Option<(String, String)> {
     let played = std::panic::catch_unwind(|| {
+        if let Some(story) = story {
+            let (words, found_by) = directed::play(story, seed, false)?;
+            return Some((format!("story: {}", checker(found_by, &words)), words));
+        }
         let arena = Bump::new();
         let mut world = World::chaotic(&arena, seed);
         world.play();
@@ -56,20 +62,26 @@ fn watch(first: u64) {
 }
 
 fn main() {
-    let mut numbers = std::env::args()
-        .skip(1)
-        .filter_map(|word| word.parse().ok());
-    let mut number = || numbers.next().expect("FAULT FIRST SEEDS");
+    let mut words = std::env::args().skip(1);
+    let mut number = || {
+        let number = words.next().and_then(|word| word.parse().ok());
+        number.expect("FAULT FIRST SEEDS [STORY]")
+    };
     let (fault, first, seeds): (u64, u64, u64) = (number(), number(), number());
+    let story = words
+        .next()
+        .map(|name| directed::find(&name).expect("a story of that name"));
+    let (first, seeds) = story.map_or((first, seeds), |story| (1, story.seeds));
     std::panic::set_hook(Box::new(|_| {}));
     let fault = u32::try_from(fault).expect("a number of a fault");
     watch(first);
     for seed in first..first + seeds {
         mutant::switch_on(fault);
-        let found = play(seed);
+        let found = play(story, seed);
         // What the engine as it is does not survive either is no proof of anything.
         mutant::switch_on(0);
-        if let Some((checker, words)) = found.filter(|_| fault == 0 || play(seed).is_none()) {
+        if let Some((checker, words)) = found.filter(|_| fault == 0 || play(story, seed).is_none())
+        {
             let took = seed - first + 1;
             println!("caught\t{took}\t{checker}\tseed {seed} {words}");
             return;

@@ -157,6 +157,7 @@ impl World<'_> {
             }
             Admin::NewCurrentUuid(volume) | Admin::NewCurrentUuidClear(volume) => {
                 let clear = matches!(running.command, Admin::NewCurrentUuidClear(_));
+                self.declared_equal |= clear;
                 let life = self.nodes[node].life.as_mut()?;
                 let result = life
                     .engine

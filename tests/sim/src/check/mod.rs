@@ -6,11 +6,13 @@
 //! A new checker is a file with a type that implements [`Checker`], and a line in [`all`].
 
 mod acknowledged;
+mod believed;
 mod durable;
 mod durable_there;
 mod equal;
 mod identity;
 mod order;
+mod prepared;
 mod promotion;
 mod read_errors;
 mod reads;
@@ -73,6 +75,23 @@ pub trait Checker {
         Ok(())
     }
 
+    /// A disk is about to change because of a resync.
+    fn resync_writes(
+        &mut self,
+        _world: &World<'_>,
+        _node: usize,
+        _volume: u8,
+        _sector: u64,
+        _sectors: u64,
+    ) -> Verdict {
+        Ok(())
+    }
+
+    /// From this moment on a node takes both disks for UpToDate.
+    fn believes(&mut self, _world: &World<'_>, _node: usize, _volume: u8) -> Verdict {
+        Ok(())
+    }
+
     /// A verify ran over the whole volume, and nothing came in between.
     fn verified(&mut self, _world: &World<'_>, _volume: u8) -> Verdict {
         Ok(())
@@ -97,11 +116,13 @@ pub struct Crash {
 pub fn all() -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(acknowledged::Acknowledged),
+        Box::new(believed::Believed),
         Box::new(durable::Durable::default()),
         Box::new(durable_there::DurableThere::default()),
         Box::new(equal::Equal),
         Box::new(identity::Identity),
         Box::new(order::Order::default()),
+        Box::new(prepared::Prepared),
         Box::new(promotion::Promotion),
         Box::new(read_errors::ReadErrors),
         Box::new(reads::Reads::default()),

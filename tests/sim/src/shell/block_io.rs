@@ -7,6 +7,7 @@ use drbd_core::meta::superblock::SUPERBLOCK_BYTES;
 use drbd_core::meta::transaction::TRANSACTION_BYTES;
 use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::effect::Effect;
+use drbd_core::resource::peer_request::Purpose;
 use drbd_core::resource::request::Operation;
 
 use crate::node::DiskIo;
@@ -103,7 +104,9 @@ impl World<'_> {
     pub(super) fn start_io(&mut self, node: usize, io: DiskIo) {
         let number = self.new_io();
         let latency = self.nodes[node].latency;
-        let at = self.now + self.rng.range(1, latency.max(1));
+        let usual = self.rng.range(1, latency.max(1));
+        let habit = self.nodes[node].habit(&io);
+        let at = self.now + habit.and_then(|habit| habit.takes).unwrap_or(usual);
         let boot = self.nodes[node].boot;
         if let Some(life) = self.nodes[node].life.as_mut() {
             life.disk_io.insert(number, io);
@@ -139,6 +142,24 @@ impl World<'_> {
         }
     }
 
+    /// Those who look on see what a resync is about to change.
+    fn before_resync_write(&mut self, node: usize, io: &DiskIo) {
+        let DiskIo::Peer(device, id, _) = *io else {
+            return;
+        };
+        let request = self.nodes[node]
+            .life
+            .as_ref()
+            .and_then(|life| life.engine.peer_request(device, id))
+            .filter(|request| request.purpose == Purpose::ResyncWrite && !request.orphaned);
+        if let Some((sector, sectors)) = request.map(|request| (request.sector, request.sectors()))
+        {
+            self.check(|checker, world| {
+                checker.resync_writes(world, node, device.0, sector, sectors)
+            });
+        }
+    }
+
     pub fn disk_done(&mut self, node: usize, number: u64) {
         let now = self.now / 1000;
         let Some(io) = self.nodes[node]
@@ -149,10 +170,13 @@ impl World<'_> {
             return;
         };
         let faults = self.faults(node, &io);
-        let good = faults == 0 || self.rng.below(1000) >= faults;
+        let habit = self.nodes[node].habit(&io);
+        let good = (faults == 0 || self.rng.below(1000) >= faults)
+            && !habit.is_some_and(|habit| habit.fails);
         let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
         self.nodes[node].passed_on |= !good && !orderly;
         if good {
+            self.before_resync_write(node, &io);
             self.do_io(node, &io);
         }
         self.tell_io(node, &io, good);

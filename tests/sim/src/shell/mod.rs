@@ -7,6 +7,7 @@ mod block_io;
 mod connect;
 mod disk_work;
 mod events;
+mod habits;
 mod power;
 mod receive;
 mod resync_order;
@@ -16,6 +17,9 @@ mod submit;
 
 use drbd_core::resource::device::DeviceIndex;
 use drbd_core::slab::Id;
+use drbd_core::state::{ConnectionState, DiskState};
+
+pub use habits::{Habit, Work};
 
 use crate::link::{DATA, META, SECTOR_BYTES};
 use crate::node::Node;
@@ -65,7 +69,28 @@ impl World<'_> {
             self.request_ended(node, completion);
         }
         self.check_broken(node);
+        self.look_at_beliefs(node);
         self.manager_looks(node);
+    }
+
+    /// Those who look on hear at once what a node believes.
+    fn look_at_beliefs(&mut self, node: usize) {
+        for volume in 0..self.setup.volumes {
+            let both = self.engine_state(node, volume).is_some_and(|state| {
+                state.connection >= ConnectionState::Connected
+                    && state.disk == DiskState::UpToDate
+                    && state.peer_disk == DiskState::UpToDate
+            });
+            let bit = 1 << volume;
+            let before = self.beliefs[node] & bit != 0;
+            if both == before {
+                continue;
+            }
+            self.beliefs[node] ^= bit;
+            if both {
+                self.check(|checker, world| checker.believes(world, node, volume as u8));
+            }
+        }
     }
 
     fn check_broken(&mut self, node: usize) {

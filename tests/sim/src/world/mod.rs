@@ -90,6 +90,10 @@ pub struct World<'a> {
     /// The next data that this node sends with a digest is damaged on its way.
     pub damage: [bool; 2],
     pub coverage: Coverage,
+    /// An administrator declared disks to be equal that may not be: `new-current-uuid --clear-bitmap`.
+    pub declared_equal: bool,
+    /// By node, a bit for each volume: it takes both disks for UpToDate.
+    pub beliefs: [u64; 2],
     /// What went wrong, first things first.
     pub failures: Vec<String>,
     /// The checker, or the file, that found the first of them.
@@ -128,6 +132,7 @@ impl<'a> World<'a> {
                 faults: 0,
                 passed_on: false,
                 read_faults: 0,
+                habits: Vec::new(),
             });
         }
         // Garbage of before: different on both, so that a sync has something to do.
@@ -157,6 +162,8 @@ impl<'a> World<'a> {
             setup,
             slowness: 0,
             coverage: Coverage::default(),
+            declared_equal: false,
+            beliefs: [0; 2],
             failures: Vec::new(),
             failed_in: "",
             loud: std::env::var_os("SIM_STORY").is_some(),

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What was flushed between two writes keeps them apart on the peer's disk.
+
+use drbd_core::config::policy::Protocol;
+use drbd_core::resource::request::Operation;
+
+use super::{expect, Story, ALICE, BOB};
+use crate::shell::{Habit, Work};
+use crate::world::Setup;
+
+/// A write, a flush, another write, while the peer's disk takes its time: then the peer loses power. The checker of the
+/// order complains where the second is there without the first.
+pub const LATER_EPOCH: Story = Story {
+    name: "later epoch",
+    seeds: 20,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.net.wire_protocol = Protocol::A;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.nodes[ALICE].latency = 10;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::Flush, 40_000)];
+        let first = world.put_write(ALICE, 100, 8);
+        expect(
+            world.request_result(first) == Some(true),
+            "a write succeeds",
+        )?;
+        // The same instant says nothing about before and after.
+        world.run(100);
+        let flush = world.put_request(ALICE, Operation::Flush, 0, 0);
+        expect(
+            world.request_result(flush) == Some(true),
+            "a flush succeeds",
+        )?;
+        world.run(100);
+        world.put_write(ALICE, 1000, 8);
+        let pause = world.rng.range(2000, 30_000);
+        world.run(pause);
+        world.crash(BOB);
+        world.run(100_000);
+        world.mend()
+    },
+};

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Generations of data: who meets whom, and what each may believe.
+
+use drbd_core::state::{ConnectionState, DiskState};
+
+use super::{expect, Story, Told, ALICE, BOB, SECOND};
+use crate::admin::Admin;
+use crate::shell::{Habit, Work};
+use crate::world::{Setup, World};
+
+fn alone(world: &mut World<'_>) -> Told {
+    world.set_network(false);
+    world.reach("the loss of the peer", |world| {
+        (0..2).all(|node| {
+            world
+                .engine_state(node, 0)
+                .is_none_or(|state| state.connection < ConnectionState::Connected)
+        })
+    })
+}
+
+/// A write that succeeds; its number, which is what it writes.
+fn written(world: &mut World<'_>, node: usize, sector: u64) -> Result<u64, String> {
+    let number = world.put_write(node, sector, 8);
+    expect(
+        world.request_result(number) == Some(true),
+        "a write succeeds",
+    )?;
+    Ok(number)
+}
+
+/// Both have what the other lacks, acknowledged: they meet, and nobody's data is thrown away.
+fn parted(world: &mut World<'_>, kept: &[(usize, u64, u64)]) -> Told {
+    world.reach("that both look for each other", |world| {
+        (0..2).all(|node| {
+            world
+                .engine_state(node, 0)
+                .is_some_and(|state| state.connection == ConnectionState::WFConnection)
+        })
+    })?;
+    world.set_network(true);
+    world.reach("a split brain", |world| {
+        (0..2).any(|node| {
+            world
+                .engine_state(node, 0)
+                .is_some_and(|state| state.connection == ConnectionState::StandAlone)
+        })
+    })?;
+    for (node, sector, value) in kept {
+        let held = world.nodes[*node].disks[0].look(*sector, 1)[0];
+        expect(held == *value, "what was acknowledged is still there")?;
+    }
+    Ok(())
+}
+
+/// The link breaks at the moment in which a target is done; from then on both are written to.
+pub const LOST_TARGET: Story = Story {
+    name: "lost target",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 20_000,
+        volatile: false,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        alone(world)?;
+        written(world, ALICE, 500)?;
+        world.set_network(true);
+        world.reach("a resync", |world| {
+            world
+                .engine_state(BOB, 0)
+                .is_some_and(|state| state.connection == ConnectionState::SyncTarget)
+        })?;
+        world.reach("the end of a resync", |world| {
+            world
+                .engine_state(BOB, 0)
+                .is_some_and(|state| state.disk == DiskState::UpToDate)
+        })?;
+        // With all that is in the cable, the target's last answers among it.
+        world.set_network(false);
+        world.cut();
+        alone(world)?;
+        let here = written(world, ALICE, 1000)?;
+        world.command(BOB, Admin::Promote(0))?;
+        let there = written(world, BOB, 1500)?;
+        world.command(ALICE, Admin::Demote(0))?;
+        parted(world, &[(ALICE, 1000, here), (BOB, 1500, there)])
+    },
+};
+
+/// A Primary loses its peer, and power after the first write without it, while its disk is slow with the superblock.
+pub const NEW_UUID: Story = Story {
+    name: "new UUID",
+    seeds: 10,
+    setup: |_| Setup {
+        volatile: false,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, 5 * SECOND)];
+        world.set_network(false);
+        world.reach("the loss of the peer", |world| {
+            world
+                .engine_state(ALICE, 0)
+                .is_some_and(|state| state.connection < ConnectionState::Connected)
+        })?;
+        let here = written(world, ALICE, 1000)?;
+        world.crash(ALICE);
+        world.nodes[ALICE].habits.clear();
+        world.command(BOB, Admin::Promote(0))?;
+        let there = written(world, BOB, 1500)?;
+        world.reboot(ALICE);
+        parted(world, &[(ALICE, 1000, here), (BOB, 1500, there)])
+    },
+};
+
+/// Bob's disk is declared Outdated while alice goes on.
+fn outdated(world: &mut World<'_>) -> Told {
+    world.synced()?;
+    alone(world)?;
+    written(world, ALICE, 1000)?;
+    world.command(BOB, Admin::Outdate(0))?;
+    world.run(SECOND);
+    Ok(())
+}
+
+fn is_outdated(world: &mut World<'_>) -> Told {
+    let state = world.state(BOB)?;
+    if state.disk > DiskState::Outdated {
+        return Err(format!("an Outdated disk became {}", state.disk.name()));
+    }
+    expect(
+        world.command(BOB, Admin::Promote(0)).is_err(),
+        "nobody becomes Primary on Outdated data",
+    )
+}
+
+/// What was declared Outdated is so after a loss of power.
+pub const OUTDATED: Story = Story {
+    name: "outdated",
+    seeds: 3,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        outdated(world)?;
+        world.crash(BOB);
+        world.reboot(BOB);
+        world.run(5 * SECOND);
+        is_outdated(world)?;
+        world.mend()
+    },
+};
+
+/// An Outdated disk meets a peer that has no disk: nothing makes it better.
+pub const OUTDATED_MEETS_DISKLESS: Story = Story {
+    name: "outdated meets diskless",
+    seeds: 3,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        outdated(world)?;
+        world.command(ALICE, Admin::Demote(0))?;
+        world.command(ALICE, Admin::DetachForced(0))?;
+        world.set_network(true);
+        world.reach("a connection", World::is_connected)?;
+        world.run(5 * SECOND);
+        is_outdated(world)?;
+        world.mend()
+    },
+};

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Directed stories: small worlds in which one thing goes wrong, at its worst moment. Chance would come by there once in
+//! thousands of seeds; here a few seeds vary the details, and all of them together take a second.
+//!
+//! A new story is a function in a file here, and a line in [`ALL`]. It says what it expects: an error is a promise that was
+//! broken, as is what any checker has to say.
+
+mod epochs;
+mod extents;
+mod generations;
+mod invalidate;
+mod reads;
+mod target;
+mod waiting;
+mod writes_fail;
+
+use bumpalo::Bump;
+use drbd_core::resource::request::Operation;
+use drbd_core::state::{ConnectionState, DiskState, State};
+
+use crate::admin::Admin;
+use crate::app::io;
+use crate::world::{Setup, World};
+
+pub const ALICE: usize = 0;
+pub const BOB: usize = 1;
+/// Microseconds.
+pub const SECOND: u64 = 1_000_000;
+
+/// How a story, or a part of it, ended.
+pub type Told = Result<(), String>;
+
+/// A story.
+pub struct Story {
+    pub name: &'static str,
+    /// Seeds that make a difference: 1 to this.
+    pub seeds: u64,
+    /// The world in which it happens.
+    pub setup: fn(seed: u64) -> Setup,
+    /// Lets it happen.
+    pub happen: fn(&mut World<'_>) -> Told,
+}
+
+/// Every story.
+pub const ALL: &[&Story] = &[
+    &epochs::LATER_EPOCH,
+    &extents::CROSSING_WRITE,
+    &generations::LOST_TARGET,
+    &generations::NEW_UUID,
+    &generations::OUTDATED,
+    &generations::OUTDATED_MEETS_DISKLESS,
+    &invalidate::INVALIDATE,
+    &reads::PRIMARY_TARGET,
+    &reads::WORTHLESS_DISK,
+    &target::SLOW_METADATA,
+    &waiting::SUSPENDED,
+    &waiting::OVERLAPPING,
+    &waiting::LINK_LOST,
+    &writes_fail::OWN_WRITE,
+    &writes_fail::PEER_WRITE,
+    &writes_fail::RESYNC_WRITE,
+];
+
+/// The story of that name.
+pub fn find(name: &str) -> Option<&'static Story> {
+    ALL.iter().copied().find(|story| story.name == name)
+}
+
+/// Plays a story once. What went wrong, and who noticed: a checker, or the story.
+pub fn play(story: &Story, seed: u64, loud: bool) -> Option<(String, &'static str)> {
+    let arena = Bump::new();
+    let mut world = World::new(&arena, seed, (story.setup)(seed));
+    world.loud |= loud;
+    let told = (story.happen)(&mut world);
+    let first = world.failures.first().cloned();
+    match (first, told) {
+        (Some(failure), _) => Some((failure, world.failed_in)),
+        (None, Err(why)) => Some((why, story.name)),
+        (None, Ok(())) => None,
+    }
+}
+
+/// An expectation.
+pub fn expect(holds: bool, what: &str) -> Told {
+    if holds {
+        Ok(())
+    } else {
+        Err(format!("{what}: it is not so"))
+    }
+}
+
+impl<'a> World<'a> {
+    /// Waits until something is so.
+    fn reach(&mut self, what: &str, done: impl Fn(&World<'a>) -> bool) -> Told {
+        if self.run_until(60 * SECOND, done) {
+            return Ok(());
+        }
+        let states: Vec<_> = (0..2).map(|node| self.engine_state(node, 0)).collect();
+        let busy = self.busy();
+        Err(format!("{what} is not reached: {states:?}{busy}"))
+    }
+
+    fn state(&self, node: usize) -> Result<State, String> {
+        self.engine_state(node, 0)
+            .ok_or(format!("node {node} is down"))
+    }
+
+    /// Both connected, alice a Primary with the data, both UpToDate.
+    fn synced(&mut self) -> Told {
+        self.up(ALICE);
+        self.up(BOB);
+        self.reach("a connection", World::is_connected)?;
+        self.command(ALICE, Admin::PromoteForced(0))?;
+        self.settled()
+    }
+
+    fn is_connected(&self) -> bool {
+        (0..2).all(|node| {
+            self.engine_state(node, 0)
+                .is_some_and(|state| state.connection >= ConnectionState::Connected)
+        })
+    }
+
+    /// Both UpToDate, and nothing under way; the disks are compared.
+    fn settled(&mut self) -> Told {
+        self.reach("order", |world| world.in_sync() && world.is_idle())?;
+        self.check(|checker, world| checker.moment(world));
+        Ok(())
+    }
+
+    /// Starts a node again after a crash.
+    fn reboot(&mut self, node: usize) {
+        self.boot(node);
+        self.up(node);
+    }
+
+    /// Submits a write with content of its own.
+    fn put_write(&mut self, node: usize, sector: u64, sectors: u64) -> u64 {
+        self.put_request(node, Operation::Write, sector, sectors)
+    }
+
+    fn put_request(&mut self, node: usize, what: Operation, sector: u64, sectors: u64) -> u64 {
+        let value = self.history.next + 1;
+        let values = match what {
+            Operation::Write => vec![value; sectors as usize],
+            Operation::Discard | Operation::WriteZeroes => vec![0; sectors as usize],
+            Operation::Read | Operation::Flush => Vec::new(),
+        };
+        self.submit(node, 0, io(what, sector, sectors), values)
+    }
+
+    /// Disks and cables work again, and an administrator puts everything right that needs one.
+    fn mend(&mut self) -> Told {
+        for node in &mut self.nodes {
+            node.habits.clear();
+        }
+        self.set_network(true);
+        for _ in 0..60 {
+            if self.run_until(SECOND, |world| world.in_sync() && world.is_idle()) {
+                return self.settled();
+            }
+            for node in 0..2 {
+                let Some(state) = self.engine_state(node, 0) else {
+                    self.reboot(node);
+                    continue;
+                };
+                if state.disk == DiskState::Diskless {
+                    let _ = self.command(node, Admin::Attach(0));
+                }
+                if state.connection == ConnectionState::StandAlone {
+                    let _ = self.command(node, Admin::Connect);
+                }
+                // A disk that passed an error on stays Inconsistent until it is attached anew.
+                if state.connection == ConnectionState::Connected
+                    && state.disk == DiskState::Inconsistent
+                    && state.peer_disk == DiskState::UpToDate
+                {
+                    let _ = self.command(node, Admin::Detach(0));
+                }
+            }
+        }
+        self.reach("order, with all the help there is", |world| world.in_sync())
+    }
+}

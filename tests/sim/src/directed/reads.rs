@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Who reads gets what was written last, or an error.
+
+use drbd_core::config::policy::{OnIoError, Protocol};
+use drbd_core::resource::request::Operation;
+use drbd_core::state::{ConnectionState, DiskState};
+
+use super::{expect, Story, Told, ALICE, BOB};
+use crate::admin::Admin;
+use crate::shell::{Habit, Work};
+use crate::world::{Setup, World};
+
+/// A target with applications reads blocks that are just being brought in sync, on a disk that takes its time.
+pub const PRIMARY_TARGET: Story = Story {
+    name: "reads of a target",
+    seeds: 3,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.set_network(false);
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        let mut written = Vec::new();
+        for spot in 0..4 {
+            let number = world.put_write(ALICE, spot * 1000, 8);
+            expect(
+                world.request_result(number) == Some(true),
+                "a write succeeds",
+            )?;
+            written.push((spot * 1000, number));
+        }
+        world.command(ALICE, Admin::Demote(0))?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, 200_000)];
+        world.set_network(true);
+        world.reach("a resync", |world| {
+            world
+                .engine_state(BOB, 0)
+                .is_some_and(|state| state.connection == ConnectionState::SyncTarget)
+        })?;
+        world.command(BOB, Admin::Promote(0))?;
+        for _ in 0..40 {
+            for (sector, number) in &written {
+                read_is(world, BOB, *sector, *number)?;
+            }
+            world.run(5000);
+        }
+        world.mend()
+    },
+};
+
+fn read_is(world: &mut World<'_>, node: usize, sector: u64, value: u64) -> Told {
+    let number = world.put_request(node, Operation::Read, sector, 8);
+    expect(
+        world.request_result(number) == Some(true),
+        "a read succeeds",
+    )?;
+    let held = &world.history.records[&number].values;
+    if held.iter().all(|held| *held == value) {
+        Ok(())
+    } else {
+        Err(format!(
+            "a read of sector {sector} got {held:?}, and not {value}"
+        ))
+    }
+}
+
+/// The only disk fails to write, and passes that on. Its Primary was told that the write is done, and reads.
+pub const WORTHLESS_DISK: Story = Story {
+    name: "read from a worthless disk",
+    seeds: 20,
+    setup: |_| {
+        let mut setup = Setup {
+            net_latency: 20_000,
+            ..Setup::default()
+        };
+        setup.net.wire_protocol = Protocol::A;
+        setup.disk.on_io_error = OnIoError::PassOn;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::Detach(0))?;
+        world.reach("a Primary without a disk", |world| {
+            world
+                .engine_state(ALICE, 0)
+                .is_some_and(|state| state.disk == DiskState::Diskless)
+        })?;
+        world.nodes[BOB].habits = vec![Habit::failing(Work::PeerWrite)];
+        let write = world.put_write(ALICE, 100, 8);
+        expect(
+            world.request_result(write) == Some(true),
+            "a write succeeds with protocol A",
+        )?;
+        let read = world.put_request(ALICE, Operation::Read, 100, 8);
+        let result = world.request_result(read);
+        expect(result.is_some(), "a read ends")?;
+        let held = &world.history.records[&read].values;
+        expect(
+            result == Some(false) || held.iter().all(|held| *held == write),
+            "what is read is what was written",
+        )
+    },
+};

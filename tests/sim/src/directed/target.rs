@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The target of a resync, and what its disk says of it.
+
+use drbd_core::state::ConnectionState;
+
+use super::{expect, Story, ALICE, BOB, SECOND};
+use crate::shell::{Habit, Work};
+use crate::world::Setup;
+
+/// A target whose disk takes its time with metadata loses power in the middle. What it was sent, and acknowledged, was in
+/// the disk's cache.
+pub const SLOW_METADATA: Story = Story {
+    name: "slow metadata of a target",
+    seeds: 10,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.set_network(false);
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        for spot in 0..10 {
+            let number = world.put_write(ALICE, spot * 400, 30);
+            expect(
+                world.request_result(number) == Some(true),
+                "a write succeeds",
+            )?;
+        }
+        // What is written at the loss of the peer is done by now.
+        world.run(SECOND);
+        let work = [Work::Superblock, Work::BitmapPage][world.seed as usize % 2];
+        world.nodes[BOB].habits = vec![Habit::slow(work, 3 * SECOND)];
+        world.set_network(true);
+        world.reach("a resync", |world| {
+            world
+                .engine_state(BOB, 0)
+                .is_some_and(|state| state.connection == ConnectionState::SyncTarget)
+        })?;
+        let pause = world.rng.range(0, 200_000);
+        world.run(pause);
+        world.crash(BOB);
+        world.mend()
+    },
+};

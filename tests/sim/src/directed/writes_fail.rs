@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A disk that fails to write, with each `on-io-error`, each kind of write, each protocol: what it lacks is known
+//! afterwards, and brought back.
+
+use drbd_core::config::policy::{OnIoError, Protocol};
+use drbd_core::resource::request::Operation;
+use drbd_core::state::DiskState;
+
+use super::{expect, Story, Told, ALICE, BOB};
+use crate::shell::{Habit, Work};
+use crate::world::{Setup, World};
+
+const PROTOCOLS: &[Protocol] = &[Protocol::A, Protocol::B, Protocol::C];
+const OPERATIONS: &[Operation] = &[Operation::Write, Operation::Discard, Operation::WriteZeroes];
+/// Every combination once.
+const SEEDS: u64 = 27;
+
+fn setup(seed: u64) -> Setup {
+    let mut setup = Setup {
+        device_sectors: 40_000,
+        ..Setup::default()
+    };
+    setup.sizes.extents = 3;
+    setup.disk.on_io_error = OnIoError::ALL[seed as usize % 3];
+    setup.net.wire_protocol = PROTOCOLS[seed as usize / 3 % 3];
+    setup
+}
+
+fn operation(world: &World<'_>) -> Operation {
+    OPERATIONS[world.seed as usize / 9 % 3]
+}
+
+/// A write of a Primary fails on its own disk. The peer has it.
+pub const OWN_WRITE: Story = Story {
+    name: "own write fails",
+    seeds: SEEDS,
+    setup,
+    happen: |world| fails_on(world, ALICE, Work::Write),
+};
+
+/// A write of a Primary fails on the disk of the peer.
+pub const PEER_WRITE: Story = Story {
+    name: "write of the peer fails",
+    seeds: SEEDS,
+    setup,
+    happen: |world| fails_on(world, BOB, Work::PeerWrite),
+};
+
+fn fails_on(world: &mut World<'_>, node: usize, work: Work) -> Told {
+    world.synced()?;
+    let before = world.put_write(ALICE, 100, 40);
+    expect(
+        world.request_result(before) == Some(true),
+        "a write succeeds",
+    )?;
+    world.settled()?;
+    world.nodes[node].habits = vec![Habit::failing(work)];
+    let what = operation(world);
+    let number = world.put_request(ALICE, what, 108, 16);
+    expect(
+        world.request_result(number) == Some(true),
+        "a write succeeds that one of two good disks has",
+    )?;
+    world.reach("the end of a good disk", |world| {
+        world
+            .engine_state(node, 0)
+            .is_none_or(|state| state.disk < DiskState::UpToDate)
+    })?;
+    world.nodes[node].habits.clear();
+    let read = world.put_request(ALICE, Operation::Read, 108, 16);
+    expect(world.request_result(read) == Some(true), "a read succeeds")?;
+    let value = match what {
+        Operation::Write => number,
+        _ => 0,
+    };
+    let held = &world.history.records[&read].values;
+    expect(
+        held.iter().all(|held| *held == value),
+        "what is read is what was written",
+    )?;
+    // The activity log turns to other extents, and forgets this one.
+    for round in 0..2 {
+        for extent in 1..5 {
+            let number = world.put_write(ALICE, extent * 8192 + round, 8);
+            expect(
+                world.request_result(number) == Some(true),
+                "a write succeeds",
+            )?;
+        }
+    }
+    // The good disk remains one.
+    let other = 1 - node;
+    let good = world.state(other)?.disk;
+    expect(
+        good == DiskState::UpToDate,
+        "the other disk is UpToDate still",
+    )?;
+    world.mend()
+}
+
+/// A target cannot write what it is sent, for a while.
+pub const RESYNC_WRITE: Story = Story {
+    name: "write of a resync fails",
+    seeds: 9,
+    setup,
+    happen: |world| {
+        world.synced()?;
+        world.set_network(false);
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        for spot in 0..5 {
+            let number = world.put_write(ALICE, spot * 500, 30);
+            expect(
+                world.request_result(number) == Some(true),
+                "a write succeeds",
+            )?;
+        }
+        world.nodes[BOB].habits = vec![Habit::failing(Work::ResyncWrite)];
+        world.set_network(true);
+        world.run_until(20 * super::SECOND, World::is_connected);
+        world.run(5 * super::SECOND);
+        let state = world.state(BOB)?;
+        expect(
+            state.disk < DiskState::UpToDate,
+            "a target that wrote nothing is not UpToDate",
+        )?;
+        let believed = world.state(ALICE)?.peer_disk;
+        expect(
+            believed < DiskState::UpToDate || believed == DiskState::Unknown,
+            "its source knows",
+        )?;
+        world.mend()
+    },
+};
