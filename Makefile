@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
 
-.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair bench test sim sim-mutants fuzz
+.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair matrix bench test sim sim-mutants fuzz
 
 module: ## build drbd.ko (the default)
 	@scripts/build-module modules
@@ -41,6 +41,9 @@ demo: lab module ## two stock machines mirror a disk, lose one, and become whole
 
 pair: lab module ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards, KERNEL=watched a kernel that checks memory
 	@python3 -m tests.pair --kernel $(or $(KERNEL),stock) --a $(or $(A),rust) --b $(or $(B),rust) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
+
+matrix: lab module ## every scenario in every role: ours with ours, with the kernel's own as the peer, and the other way round (hours); SCENARIO='loop resync'
+	@code=0; for roles in '--a rust --b rust' '--a rust --b c' '--a c --b rust'; do python3 -m tests.pair $$roles $(SCENARIO) || code=1; done; exit $$code
 
 bench: lab module ## the same work on the kernel's own driver and on ours; ratios to bench/out/latest.json; ROWS=all for every row
 	@python3 -m bench $(if $(ROWS),--rows $(ROWS))
