@@ -1,28 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A disk that does not answer."""
 
-import os
-
-from ..config import Resource, Volume
+from .. import simulated_disk
 from ..scenario import expect, expect_in, scenario
-
-DELAY = "/sys/bus/pseudo/drivers/scsi_debug/delay"  # ticks of four milliseconds
 
 
 def hanging(c, **disk):
-    """Both UpToDate on simulated disks, the first node Primary; that of the first node takes fifteen seconds for everything from now on."""
-    for node in c.nodes:
-        node.run("modprobe sd_mod; modprobe scsi_debug dev_size_mb=32 delay=0; for n in $(seq 50); do test -b /dev/sda && break; sleep 0.1; done")
-    c.ready(Resource(volumes=(Volume(disk="/dev/sda"),), disk=disk))
-    c.a.adm("primary r0")
-    c.a.write(0, os.urandom(1 << 20))
-    c.a.run(f"echo 3750 > {DELAY}")
-
-
-def put_away(c):
-    """Takes the simulated disks down again."""
-    for node in c.nodes:
-        node.run(f"echo 0 > {DELAY}; drbdadm down r0; rmmod scsi_debug")
+    """Both UpToDate, the first node Primary; its disk takes fifteen seconds for everything from now on."""
+    simulated_disk.ready(c, 1 << 20, **disk)
+    simulated_disk.take_long(c.a)
 
 
 @scenario()
@@ -35,10 +21,10 @@ def disk_timeout(c):
     c.a.run("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek=8 oflag=direct conv=notrunc status=none", 10)
     expect(late.wait(120).code, 0, "exit code of the write that the disk had")
     c.a.wait(disk="Diskless", peer_disk="UpToDate")
-    c.a.run(f"echo 0 > {DELAY}")
+    simulated_disk.behave(c.a)
     c.a.adm("attach r0")
     c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
-    put_away(c)
+    simulated_disk.put_away(c)
 
 
 @scenario()
@@ -52,4 +38,4 @@ def detach_by_force(c):
     c.a.run("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek=8 oflag=direct conv=notrunc status=none", 10)
     expect(late.wait(120).code, 0, "exit code of the write that the disk had")
     c.a.wait(disk="Diskless", peer_disk="UpToDate")
-    put_away(c)
+    simulated_disk.put_away(c)

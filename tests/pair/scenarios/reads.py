@@ -3,12 +3,10 @@
 
 import os
 
-from ..config import Resource, Volume
+from .. import simulated_disk
+from ..config import Resource
 from ..scenario import expect, expect_that, scenario
 
-# The driver that simulates a disk answers reads of these ten sectors with an error, when told so.
-MEDIUM_ERROR_SECTOR = 0x1234
-MEDIUM_ERRORS = "/sys/bus/pseudo/drivers/scsi_debug/opts"
 KIB = 1024
 
 
@@ -38,61 +36,44 @@ def every_method(c):
     c.expect_equal()
 
 
-def simulated_disks(c, **disk):
-    """Both nodes UpToDate on disks that can be told to fail; some data."""
-    for node in c.nodes:
-        node.run("modprobe sd_mod; modprobe scsi_debug dev_size_mb=32 delay=0; for n in $(seq 50); do test -b /dev/sda && break; sleep 0.1; done")
-    c.ready(Resource(volumes=(Volume(disk="/dev/sda"),), disk=disk))
-    c.a.adm("primary r0")
-    data = os.urandom(4 << 20)
-    c.a.write(0, data)
-    return data
-
-
-def put_away(c):
-    """Takes the simulated disks down again."""
-    for node in c.nodes:
-        node.run(f"echo 0 > {MEDIUM_ERRORS}; drbdadm down r0; rmmod scsi_debug")
-
-
 @scenario()
 def local_error(c):
     """A block that cannot be read here is read from the peer, and the disk goes."""
-    data = simulated_disks(c)
-    c.a.run(f"echo 2 > {MEDIUM_ERRORS}")
+    data = simulated_disk.ready(c, 4 << 20)
+    simulated_disk.fail_reads(c.a)
     expect_that(c.a.read(0, 4 << 20) == data, "what was read")
     c.a.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate")
     c.b.wait(connection="Connected", disk="UpToDate", peer_disk="Diskless")
     expect_that(c.a.read(0, 4 << 20) == data, "what was read without a disk")
-    c.a.run(f"echo 0 > {MEDIUM_ERRORS}")
+    simulated_disk.behave(c.a)
     c.a.adm("attach r0")
     c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
-    put_away(c)
+    simulated_disk.put_away(c)
 
 
 @scenario()
 def local_error_passed_on(c):
     """With `on-io-error pass_on` the disk stays, Inconsistent, and the block is out of sync."""
-    data = simulated_disks(c, **{"on-io-error": "pass_on"})
-    c.a.run(f"echo 2 > {MEDIUM_ERRORS}")
+    data = simulated_disk.ready(c, 4 << 20, **{"on-io-error": "pass_on"})
+    simulated_disk.fail_reads(c.a)
     expect_that(c.a.read(0, 4 << 20) == data, "what was read")
     device = c.a.wait(connection="Connected", disk="Inconsistent", peer_disk="UpToDate")
     expect_that(device.out_of_sync > 0, f"the block is marked: {device}")
     c.b.wait(disk="UpToDate", peer_disk="Inconsistent")
     expect_that(c.a.read(0, 4 << 20) == data, "what was read again")
-    put_away(c)
+    simulated_disk.put_away(c)
 
 
 @scenario()
 def peer_error(c):
     """A block that the peer cannot read is read here."""
-    data = simulated_disks(c, **{"read-balancing": "prefer-remote"})
-    c.b.run(f"echo 2 > {MEDIUM_ERRORS}")
+    data = simulated_disk.ready(c, 4 << 20, **{"read-balancing": "prefer-remote"})
+    simulated_disk.fail_reads(c.b)
     before = served(c.b)
     expect_that(c.a.read(0, 4 << 20) == data, "what was read")
     expect_that(served(c.b) > before, "the peer was asked")
     c.a.wait(connection="Connected", disk="UpToDate", peer_disk="Diskless")
-    put_away(c)
+    simulated_disk.put_away(c)
 
 
 @scenario()
