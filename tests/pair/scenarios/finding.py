@@ -3,6 +3,7 @@
 
 import os
 
+from ..config import Resource, Volume
 from ..scenario import expect, expect_that, scenario
 
 # Comes to a port again and again: silent, with noise, with first packets that promise a peer, and gone again.
@@ -24,6 +25,34 @@ while time.time() < end:
         pass
     time.sleep(0.3)
 print(count)
+"""
+
+# Hands everything that comes to one address on to another: to a node that dials, its peer seems to be somewhere else.
+RELAY = """\
+import socket, sys, threading
+here, there = sys.argv[1], sys.argv[2]
+door = socket.create_server((here, 7788))
+def pump(one, other):
+    try:
+        while data := one.recv(65536):
+            other.sendall(data)
+    except OSError:
+        pass
+    for end in one, other:
+        try:
+            end.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+while True:
+    near, _ = door.accept()
+    try:
+        far = socket.create_connection((there, 7788), 3)
+    except OSError:
+        near.close()
+        continue
+    far.settimeout(None)
+    for pair in (near, far), (far, near):
+        threading.Thread(target=pump, args=pair, daemon=True).start()
 """
 
 
@@ -66,3 +95,34 @@ def strangers(c):
         expect_that(int(running.wait(120).stdout) >= 3, "strangers got to the port")
     c.expect_equal()
     expect(c.a.device().role, "Primary", "role of the first node")
+
+
+@scenario()
+def two_peers_one_port(c):
+    """Two resources of one node want the same port of the other: one gets it, the other waits; when the first leaves, it connects."""
+    resource = Resource()
+    c.configure(resource, equal=True)
+    # The rival: beta's other resource has another port and another disk, and finds alpha under another address.
+    rival = Resource("rival", port=7790, volumes=(Volume(0, 1, "/dev/vdc"),), addresses=(("alpha", "10.83.0.11:7788"), ("beta", "10.83.0.2:7790")))
+    c.a.run("ip link set lo up; ip address replace 10.83.0.11/24 dev eth0")
+    c.a.guest.put(RELAY, "/tmp/relay.py")
+    c.a.spawn("exec python3 /tmp/relay.py 10.83.0.11 10.83.0.1")
+    c.b.adm("up r0")
+    c.b.guest.put("global { usage-count no; }\n" + rival.text(c.hosts), "/etc/rival.conf")
+    c.b.run("drbdadm -c /etc/rival.conf create-md --force rival && drbdadm -c /etc/rival.conf up rival")
+    c.b.run("sleep 2")
+    c.a.adm("up r0")
+    c.a.wait(connection="Connected")
+    c.a.run("sleep 12")
+    c.a.wait(connection="Connected")
+    states = [c.b.device(minor).connection for minor in (0, 1)]
+    expect(states.count("Connected"), 1, f"rivals that are connected: {states}")
+    winner = states.index("Connected")
+    c.b.run(["drbdadm down r0", "drbdadm -c /etc/rival.conf down rival"][winner])
+    c.a.wait(connection="Connected")
+    c.b.wait(1 - winner, connection="Connected")
+    c.b.run("drbdadm -c /etc/rival.conf down rival; drbdadm adjust r0", 60)
+    c.wait(connection="Connected")
+    c.a.adm("primary --force r0")
+    c.expect_equal()
+    c.a.run("ip address del 10.83.0.11/24 dev eth0")
