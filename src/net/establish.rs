@@ -143,21 +143,23 @@ fn accept_some(
             return;
         };
         let time = conf.ping_timeo.saturating_mul(400);
-        match receive_first_packet(&socket, time) {
-            Some(Command::InitialData) => {
-                let crossed = pair.data.replace(socket).is_some();
-                if !crossed || random::random_u32() & 1 == 0 {
-                    return;
-                }
-            }
+        let first = receive_first_packet(&socket, time);
+        // A peer that gave up its socket and comes again does not cross with itself.
+        pair.forget_dead();
+        let crossed = match first {
+            Some(Command::InitialData) => pair.data.replace(socket).is_some(),
             Some(Command::InitialMeta) => {
                 pair.resolve_conflicts = true;
-                let crossed = pair.meta.replace(socket).is_some();
-                if !crossed || random::random_u32() & 1 == 0 {
-                    return;
-                }
+                pair.meta.replace(socket).is_some()
             }
-            _ => pr_warn!("drbd: somebody connected who is no peer: wrong first packet\n"),
+            _ => {
+                pr_warn!("drbd: somebody connected who is no peer: wrong first packet\n");
+                true
+            }
+        };
+        // Strangers that come again and again must not keep this node from calling its peer.
+        if !crossed || random::random_u32() & 1 == 0 {
+            return;
         }
         wait = base / 7 + 1;
     }
@@ -207,12 +209,17 @@ impl Pair {
             }
             _ => return false,
         }
+        self.forget_dead();
+        self.data.is_some() && self.meta.is_some()
+    }
+
+    /// Lets go of what the other end has closed.
+    fn forget_dead(&mut self) {
         for socket in [&mut self.data, &mut self.meta] {
             if socket.as_ref().is_some_and(|socket| !socket.is_alive()) {
                 *socket = None;
             }
         }
-        self.data.is_some() && self.meta.is_some()
     }
 
     fn into_established(self) -> Option<Established> {
