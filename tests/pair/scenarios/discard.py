@@ -3,6 +3,7 @@
 
 import os
 
+from .. import wire
 from ..config import Resource
 from ..scenario import expect, expect_that, scenario
 
@@ -51,6 +52,32 @@ def without_trust_in_discards(c):
     c.a.write(0, os.urandom(40 * MIB))
     clear(c, c.a)
     c.expect_equal()
+
+
+@scenario()
+def thin_resync(c):
+    """rs-discard-granularity: what is all zeros on the source is not copied, and reads as zeros; either node is the target."""
+    unit = 16 << 10
+    c.ready(Resource(disk={"rs-discard-granularity": unit, "c-plan-ahead": 0, "resync-rate": "20M", "c-min-rate": 0}))
+    for node, other in ((c.a, c.b), (c.b, c.a)):
+        node.adm("primary r0")
+        node.write(0, os.urandom(8 * MIB))
+        other.adm("disconnect r0")
+        node.wait(connection="WFConnection")
+        node.write(MIB, bytes(4 * MIB))
+        node.write(3 * MIB + 5 * unit, b"\1" + bytes(511))  # a single byte that is none
+        node.write(6 * MIB, os.urandom(MIB))
+        capture = wire.Capture(node)
+        other.adm("connect r0")
+        c.expect_equal()
+        seen = capture.stop()
+        zeros = sum(packet.numbers("QI")[1] for packet in seen if packet.command == wire.DEALLOCATED)
+        # The kernel's own driver asks for less than a unit where a tick of its controller ends.
+        least = 4 * MIB - unit if other.driver == "rust" else 3 * MIB
+        expect_that(least <= zeros <= 4 * MIB - unit, f"bytes of zeros that {node.name} told of: {zeros}")
+        expect_that(any(packet.command == wire.THIN_REQUEST for packet in seen), f"{other.name} asked for them")
+        expect(other.device().out_of_sync, 0, "blocks out of sync")
+        node.adm("secondary r0")
 
 
 @scenario()
