@@ -89,7 +89,7 @@ impl World<'_> {
         );
         self.tell(node, || {
             format!(
-                "request {number}: {:?} {}+{}",
+                "request {number}, volume {volume}: {:?} {}+{}",
                 io.operation,
                 io.sector,
                 io.sectors()

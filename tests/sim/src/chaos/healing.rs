@@ -96,7 +96,7 @@ impl World<'_> {
                     .is_some_and(|state| state.connection == ConnectionState::Connected)
             });
             stuck = if connected { stuck + 1 } else { 0 };
-            if let Some(node) = (0..2).find(|node| diskless[*node] >= 10) {
+            if let Some(node) = (0..2).find(|node| diskless[*node] >= 20) {
                 // The peer does not want this disk.
                 diskless = [0; 2];
                 self.start_anew(node);

@@ -20,6 +20,12 @@ impl World<'_> {
         let Some(life) = self.nodes[node].life.as_ref() else {
             return;
         };
+        let (DiskIo::Request(on, ..)
+        | DiskIo::Peer(on, ..)
+        | DiskIo::Flush(on, ..)
+        | DiskIo::Superblock(on, ..)
+        | DiskIo::ActivityLog(on, ..)
+        | DiskIo::Page(on, ..)) = io;
         let line = match io {
             DiskIo::Request(device, id, _) => {
                 let request = &life.requests.get(&key(*device, *id));
@@ -27,7 +33,7 @@ impl World<'_> {
                     let io = application.io;
                     let number = application.number;
                     format!(
-                        "disk does request {number}, {:?} {}+{}",
+                        "does request {number}, {:?} {}+{}",
                         io.operation,
                         io.sector,
                         io.sectors()
@@ -40,19 +46,22 @@ impl World<'_> {
                     .get(&key(*device, *id))
                     .and_then(|values| values.first());
                 format!(
-                    "disk does {:?} {:?} {}+{} of the peer, {content:?}",
+                    "does {:?} {:?} {}+{} of the peer, {content:?}",
                     request.purpose,
                     request.operation,
                     request.sector,
                     request.sectors()
                 )
             }),
-            DiskIo::Flush(..) => Some("disk flushes".into()),
+            DiskIo::Flush(..) => Some("flushes".into()),
             DiskIo::Superblock(..) => Some("superblock".into()),
             DiskIo::ActivityLog(..) => Some("activity log".into()),
             DiskIo::Page(_, page, ..) => Some(format!("bitmap page {page}")),
         };
-        self.tell(node, || format!("{}{how}", line.unwrap_or_default()));
+        self.tell(node, || {
+            let line = line.unwrap_or_default();
+            format!("disk {} {line}{how}", on.0)
+        });
     }
 
     /// The disk does it, whole.
