@@ -165,6 +165,7 @@ impl Resource<'_> {
         self.after_verify_changed(index, old, new);
         self.after_peer_disk_changed(index, old, new);
         self.after_target_lost(index, old, new);
+        self.take_consent_back(index, new);
         self.after_role_changed(index, old, new);
         self.tell_peer(index, old, new);
         self.after_connection_changed(index, old, new);
@@ -429,7 +430,12 @@ impl Resource<'_> {
                 // From now on applications see the peer's data, even where ours was not yet the same.
                 let exposed = self.peer_uuids(index).map(|uuids| uuids.current);
                 if let (Some(device), Some(exposed)) = (self.device_mut(index), exposed) {
-                    device.exposed_uuid = exposed;
+                    if old.disk == DiskState::UpToDate {
+                        device.expose(exposed);
+                    } else {
+                        device.exposed_uuid = exposed;
+                        device.exposed_before = 0;
+                    }
                 }
             }
         }

@@ -236,6 +236,7 @@ impl Resource<'_> {
             };
             self.log(index, LogMessage::RealPeerDisk(peer_disk));
         }
+        self.peer_has_disk(index, peer.disk);
         if matches!(
             peer.connection,
             ConnectionState::SyncTarget | ConnectionState::PausedSyncT

@@ -51,6 +51,7 @@ mod metadata;
 mod no_data;
 mod operation;
 mod pace;
+mod peer_detach;
 mod peer_io;
 mod read;
 mod receive;

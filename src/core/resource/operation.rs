@@ -206,7 +206,7 @@ impl Resource<'_> {
             StateCode::ConcurrentChange
         } else {
             let result = match change {
-                Some(change) => self.change(index, change, false),
+                Some(change) => self.agree(index, change),
                 None => Err(StateCode::NotSupported),
             };
             self.answer(result)

@@ -38,6 +38,7 @@ impl Resource<'_> {
                 disk.superblock.uuids = uuids;
                 // What applications see from now on has this name.
                 device.exposed_uuid = current;
+                device.exposed_before = 0;
             }
         }
         self.superblock_changed(index);
@@ -135,7 +136,7 @@ impl Resource<'_> {
         let newcomer =
             state.connection < ConnectionState::Connected || state.peer_disk == DiskState::Diskless;
         let without_data = state.disk < DiskState::Inconsistent && state.role == Role::Primary;
-        if newcomer && without_data && !same_data(device.exposed_uuid, current) {
+        if newcomer && without_data && !device.accepts_data(current) {
             let wanted = device.exposed_uuid;
             self.log(index, LogMessage::WrongDataGeneration(wanted));
             self.give_up_connection();
@@ -152,7 +153,7 @@ impl Resource<'_> {
         }
         if state.connection >= ConnectionState::Connected && state.disk < DiskState::Inconsistent {
             if let Some(device) = self.device_mut(index) {
-                device.exposed_uuid = current;
+                device.expose(current);
             }
         }
         Ok(Received::Done)

@@ -54,6 +54,8 @@ seeds! {
     name_of_a_disk_that_failed_at_once = 187,
     disk_given_up_while_its_log_waited_for_a_flush = 254,
     disk_failed_before_the_peer_heard_whose_data_it_is = 1006388,
+    consent_to_a_detach_is_lost = 80230,
+    writes_on_their_way_after_a_wish_to_detach = 1035655,
 }
 
 #[test]
