@@ -260,6 +260,8 @@ pub struct Device<'m> {
     pub(super) target_begun: bool,
     /// The target that was lost may have this node's current UUID.
     pub(super) target_may_be_equal: bool,
+    /// The disk went with writes of this connection in its cache.
+    pub(super) lost_writes: bool,
     /// The peer, a Primary, was allowed to give its disk up, and did not say that it has.
     pub(super) consent: Option<super::peer_detach::Consent>,
     pub(super) sync_wanted: Option<ConnectionState>,
@@ -312,6 +314,7 @@ impl<'m> Device<'m> {
             target_current: 0,
             target_begun: false,
             target_may_be_equal: false,
+            lost_writes: false,
             consent: None,
             sync_wanted: None,
             resync_after_negotiation: false,

@@ -9,7 +9,6 @@ use super::connection::{MetaItem, ReceiveEpoch};
 use super::device::DeviceIndex;
 use super::receive::{ReceiveError, Received};
 use super::Resource;
-use crate::state::DiskState;
 
 impl Resource<'_> {
     /// Counts a write of the peer, and names its epoch.
@@ -112,6 +111,9 @@ impl Resource<'_> {
                 self.start_flushes(epoch.devices);
                 continue;
             }
+            if self.has_lost_writes(epoch.devices) {
+                return;
+            }
             self.connection.epochs.pop();
             self.send_meta(MetaItem::BarrierAck {
                 barrier,
@@ -131,11 +133,9 @@ impl Resource<'_> {
         for index in self.indices() {
             let flushes = devices & device_bit(index) != 0
                 && self.device(index).is_some_and(|device| {
-                    device.state.disk >= DiskState::Inconsistent
-                        && device
-                            .disk
-                            .as_ref()
-                            .is_some_and(|disk| disk.volatile_cache && disk.conf.disk_flushes)
+                    device.disk.as_ref().is_some_and(|disk| {
+                        disk.volatile_cache && disk.conf.disk_flushes && !disk.failed
+                    })
                 });
             if flushes {
                 flushing |= device_bit(index);
@@ -153,6 +153,6 @@ impl Resource<'_> {
     }
 }
 
-fn device_bit(index: DeviceIndex) -> u64 {
+pub(super) fn device_bit(index: DeviceIndex) -> u64 {
     1u64.checked_shl(u32::from(index.0)).unwrap_or(0)
 }

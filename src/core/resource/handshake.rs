@@ -73,6 +73,7 @@ impl Resource<'_> {
             };
             device.discard_my_data = discard;
             device.introduced = false;
+            device.lost_writes = false;
             let state = device.state;
             self.send_data(DataItem::SyncParam(index));
             self.send_data(DataItem::Sizes(index));

@@ -103,13 +103,14 @@ impl Disk<'_> {
         self.bitmap.bits() > 0 && self.bitmap.weight() == self.bitmap.bits()
     }
 
+    /// Whether something may be in the disk's cache.
+    pub(super) fn has_unflushed_writes(&self) -> bool {
+        self.written_since_flush && self.volatile_cache && self.conf.disk_flushes
+    }
+
     /// Whether data must be flushed before metadata is written, because nothing else sees to it.
     fn needs_flush(&self) -> bool {
-        self.written_since_flush
-            && self.volatile_cache
-            && self.conf.disk_flushes
-            && !self.layout.index().is_internal()
-            && !self.failed
+        self.has_unflushed_writes() && !self.layout.index().is_internal() && !self.failed
     }
 }
 
@@ -769,6 +770,12 @@ impl Resource<'_> {
             return;
         }
         if device.state.disk == DiskState::Failed {
+            if !self.cache_is_empty(index) {
+                return;
+            }
+            if let Some(device) = self.device_mut(index) {
+                device.note_lost_writes();
+            }
             let _ = self.change(index, Change::none().disk(DiskState::Diskless), true);
         }
         let Some(device) = self.device_mut(index) else {

@@ -46,6 +46,7 @@ mod epoch;
 mod handshake;
 mod integrity;
 mod link;
+mod lost_cache;
 mod lost_target;
 mod metadata;
 mod no_data;

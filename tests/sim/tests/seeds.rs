@@ -56,6 +56,7 @@ seeds! {
     disk_failed_before_the_peer_heard_whose_data_it_is = 1006388,
     consent_to_a_detach_is_lost = 80230,
     writes_on_their_way_after_a_wish_to_detach = 1035655,
+    barrier_acknowledged_after_the_disk_had_failed = 1014194,
 }
 
 #[test]
