@@ -3,9 +3,9 @@
 
 import os
 
+from .. import agreement
 from ..config import Resource
 from ..scenario import expect, expect_that, scenario
-from .secrets import addresses, other_conf, reconnect
 
 
 def with_digest(algorithm, **net):
@@ -70,7 +70,7 @@ def changed(c):
     for algorithm in ("md5", "crc32c", None, "sha256", "sha1"):
         resource = with_digest(algorithm) if algorithm else Resource()
         for node in c.nodes:
-            other_conf(c, node, resource)
+            agreement.other_conf(c, node, resource)
             node.adm("adjust r0")
             node.wait(connection="Connected")
     expect(load.wait(120).code, 0, "exit code of fio")
@@ -84,32 +84,17 @@ def changed(c):
 def different(c):
     """Nodes with different digests do not connect."""
     c.ready(with_digest("sha1"))
-    c.b.adm("disconnect r0")
-    c.a.wait(connection="WFConnection")
-    other_conf(c, c.b, with_digest("md5"))
-    c.b.adm("connect r0")
+    agreement.disagree(c, with_digest("md5"))
     c.wait_log("incompatible data-integrity-alg settings")
     c.wait(connection={"StandAlone", "WFConnection", "Unconnected"})
-    c.put_config(c.b)
-    for node in c.nodes:
-        reconnect(node)
-    c.wait(connection="Connected")
+    agreement.agree_again(c)
     c.expect_equal()
 
 
 @scenario()
 def unknown(c):
     """A digest that the kernel does not have is refused, before and while the node is connected."""
-    c.configure(with_digest("mumble"))
-    for node in c.nodes:
-        node.refuses("drbdadm up r0", 1, "(141)")
-        node.wait(connection="StandAlone")
-        node.adm("down r0")
-    c.ready()
-    for node in c.nodes:
-        node.refuses("drbdsetup net-options " + " ".join(addresses(c, node)) + " --data-integrity-alg=mumble", 10, "(141)")
-        node.wait(connection="Connected")
-    c.expect_equal()
+    agreement.unknown_algorithm(c, "data-integrity-alg", "(141)")
 
 
 @scenario()

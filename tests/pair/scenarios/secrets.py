@@ -3,6 +3,7 @@
 
 import os
 
+from .. import agreement
 from ..config import Resource
 from ..scenario import expect_in, expect_that, scenario
 
@@ -11,19 +12,6 @@ SECRET = "open sesame"
 
 def with_secret(algorithm, secret=SECRET):
     return Resource(net={"cram-hmac-alg": algorithm, "shared-secret": secret})
-
-
-def other_conf(c, node, resource):
-    """This node alone reads another drbd.conf from now on."""
-    before, c.resources = c.resources, (resource,)
-    c.put_config(node)
-    c.resources = before
-
-
-def reconnect(node):
-    """With drbd.conf as it is now, wherever the connection was."""
-    node.adm("disconnect r0", check=False)
-    node.adm("adjust r0")
 
 
 @scenario()
@@ -38,7 +26,7 @@ def the_same(c):
     c.b.adm("connect r0")
     c.expect_equal()
     for node in c.nodes:
-        other_conf(c, node, with_secret("sha1", "x" * 63))
+        agreement.other_conf(c, node, with_secret("sha1", "x" * 63))
         node.adm("adjust r0")
         node.wait(connection="Connected")
     c.b.adm("disconnect r0")
@@ -52,18 +40,12 @@ def the_same(c):
 def another(c):
     """A peer with another secret is refused, and the node that notices is StandAlone; with the right one it connects."""
     c.ready(with_secret("sha256"))
-    c.b.adm("disconnect r0")
-    c.a.wait(connection="WFConnection")
-    other_conf(c, c.b, with_secret("sha256", "open barley"))
-    c.b.adm("connect r0")
+    agreement.disagree(c, with_secret("sha256", "open barley"))
     c.wait_log("Authentication of peer failed")
     c.wait_log("Discarding network configuration.")
     c.wait(connection={"StandAlone", "WFConnection", "Unconnected"})
     c.a.wait(connection="StandAlone")
-    c.put_config(c.b)
-    for node in c.nodes:
-        reconnect(node)
-    c.wait(connection="Connected")
+    agreement.agree_again(c)
     for node in c.nodes:
         expect_that("barley" not in node.log() and "sesame" not in node.log(), f"{node.name}: no secret in the log")
     c.expect_equal()
@@ -73,40 +55,19 @@ def another(c):
 def only_one(c):
     """A node that asks for a proof is StandAlone when the peer knows of none; the peer goes on trying."""
     c.ready(with_secret("sha1"))
-    c.b.adm("disconnect r0")
-    c.a.wait(connection="WFConnection")
-    other_conf(c, c.b, Resource())
-    c.b.adm("connect r0")
+    agreement.disagree(c, Resource())
     c.a.wait(connection="StandAlone")
     expect_in("expected AuthChallenge packet, received: ReportProtocol (0x000b)", c.a.log(), "log")
     expect_in("Authentication of peer failed", c.a.log(), "log")
     c.b.wait(connection={"WFConnection", "Unconnected", "BrokenPipe", "ProtocolError"})
-    c.put_config(c.b)
-    for node in c.nodes:
-        reconnect(node)
-    c.wait(connection="Connected")
+    agreement.agree_again(c)
     c.expect_equal()
 
 
 @scenario()
 def unknown_algorithm(c):
     """A digest that the kernel does not have is refused, before and while the node is connected."""
-    c.configure(with_secret("mumble"))
-    for node in c.nodes:
-        node.refuses("drbdadm up r0", 1, "(120)")
-        node.wait(connection="StandAlone")
-        node.adm("down r0")
-    c.ready()
-    for node in c.nodes:
-        node.refuses("drbdsetup net-options " + " ".join(addresses(c, node)) + " --cram-hmac-alg=mumble", 10, "(120)")
-        node.wait(connection="Connected")
-    c.expect_equal()
-
-
-def addresses(c, node):
-    """The local and the remote address of the connection, as drbdsetup wants them."""
-    own, other = ("10.83.0.1", "10.83.0.2") if node is c.a else ("10.83.0.2", "10.83.0.1")
-    return [f"{address}:{c.resources[0].port}" for address in (own, other)]
+    agreement.unknown_algorithm(c, "cram-hmac-alg", "(120)", **{"shared-secret": SECRET})
 
 
 @scenario()
