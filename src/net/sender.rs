@@ -120,7 +120,11 @@ impl Batch {
     /// Without `tcp-cork` each packet is a batch of its own.
     fn collect(&mut self, guarded: &mut Guarded) -> bool {
         self.filled = 0;
-        let corked = guarded.engine.connection().conf().is_none_or(|conf| conf.tcp_cork);
+        let corked = guarded
+            .engine
+            .connection()
+            .conf()
+            .is_none_or(|conf| conf.tcp_cork);
         while self.filled + SEND_BUFFER + SMALL as usize <= BATCH && self.parts.len() < PAYLOADS {
             let Some(rest) = self.buffer.get_mut(self.filled..) else {
                 break;
