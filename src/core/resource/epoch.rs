@@ -9,6 +9,7 @@ use super::connection::{MetaItem, ReceiveEpoch};
 use super::device::DeviceIndex;
 use super::receive::{ReceiveError, Received};
 use super::Resource;
+use crate::state::DiskState;
 
 impl Resource<'_> {
     /// Counts a write of the peer, and names its epoch.
@@ -133,9 +134,10 @@ impl Resource<'_> {
         for index in self.indices() {
             let flushes = devices & device_bit(index) != 0
                 && self.device(index).is_some_and(|device| {
-                    device.disk.as_ref().is_some_and(|disk| {
-                        disk.volatile_cache && disk.conf.disk_flushes && !disk.failed
-                    })
+                    device.state.disk >= DiskState::Failed
+                        && device.disk.as_ref().is_some_and(|disk| {
+                            disk.volatile_cache && disk.conf.disk_flushes && !disk.failed
+                        })
                 });
             if flushes {
                 flushing |= device_bit(index);
