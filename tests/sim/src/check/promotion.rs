@@ -51,6 +51,7 @@ fn by_force(world: &World<'_>, node: usize) -> bool {
             .ended
             .iter()
             .rev()
+            .filter(|(on, ..)| *on == node)
             .take(10)
-            .any(|(on, command, _)| *on == node && forced(*command))
+            .any(|(_, command, _)| forced(*command))
 }
