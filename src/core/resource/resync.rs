@@ -328,6 +328,17 @@ impl Resource<'_> {
         }
     }
 
+    /// A source that pulled ahead waits for a word about all that it has sent. Its marks stay.
+    fn late_resync_write_done(&mut self, index: DeviceIndex, peer_request: &PeerRequest) {
+        let is_awaited = self
+            .device(index)
+            .is_some_and(|device| device.state.connection == ConnectionState::Behind);
+        if is_awaited {
+            let (sector, size) = (peer_request.sector, peer_request.size);
+            self.acknowledge(Command::NegAck, index, sector, ID_SYNCER, size, 0);
+        }
+    }
+
     /// The target wrote what the source sent.
     pub(super) fn resync_write_done(
         &mut self,
@@ -336,7 +347,7 @@ impl Resource<'_> {
         success: bool,
     ) {
         if peer_request.orphaned {
-            return;
+            return self.late_resync_write_done(index, peer_request);
         }
         let Some(device) = self.device_mut(index) else {
             return;
