@@ -63,6 +63,11 @@ impl Resource<'_> {
             return Err(StateCode::UnknownError);
         };
         let change = only_good_disks(&old, without_false_hope(&old, change))?;
+        if old.disk == DiskState::Failed && change.disk.is_some_and(|disk| disk > DiskState::Failed)
+        {
+            // A disk that was given up while somebody asked whether it may be more than that.
+            return Err(StateCode::IsDiskless);
+        }
         match decide(old, change, hard, &context) {
             Ok(decision) => {
                 if let Some(warning) = decision.warning {
