@@ -260,7 +260,7 @@ impl Resource<'_> {
             )
         };
         if !is_source(old.connection) && is_source(new.connection) {
-            self.note_target(index);
+            self.note_target(index, old);
             self.send_sync_uuid(index);
         }
         if new.connection.is_resync() && !old.connection.is_resync() {

@@ -132,6 +132,7 @@ impl Resource<'_> {
             return Err(ReceiveError::UnknownVolume);
         };
         device.peer.uuids = Some(uuids);
+        device.target_names = [current, 0];
         let state = device.state;
         let newcomer =
             state.connection < ConnectionState::Connected || state.peer_disk == DiskState::Diskless;
@@ -188,21 +189,29 @@ impl Resource<'_> {
         };
         let random = self.random_word();
         let uuid = uuids.start_resync_as_source(random);
-        let target = self.peer_uuids(index).map_or(0, |target| target.current);
-        keep_in_history(&mut uuids, target);
+        let target = self.device(index).map(|device| device.target_names);
+        keep_in_history(&mut uuids, target.unwrap_or_default());
         self.set_uuids(index, uuids, "updated sync UUID");
         self.send_data(DataItem::SyncUuid(index, uuid));
     }
 }
 
 /// Each start of a resync moves the history. A target that goes again and again before it has noted the start keeps its
-/// old name; two starts later nobody would know that name any more. It stays, as the oldest.
-fn keep_in_history(uuids: &mut Uuids, target: u64) {
+/// old name; two starts later nobody would know that name any more. What it may be called stays, as the oldest.
+fn keep_in_history(uuids: &mut Uuids, target: [u64; 2]) {
     let [youngest, oldest] = uuids.history;
-    let is_known = [uuids.current, uuids.bitmap, youngest, oldest]
-        .iter()
-        .any(|known| same_data(*known, target));
-    if target != 0 && without_primary_bit(target) != JUST_CREATED && !is_known {
-        uuids.history = [youngest, without_primary_bit(target)];
+    let known = [uuids.current, uuids.bitmap, youngest, oldest];
+    let is_lost = |name: u64| {
+        name != 0
+            && without_primary_bit(name) != JUST_CREATED
+            && !known.iter().any(|known| same_data(*known, name))
+    };
+    let [first, second] = target;
+    if is_lost(first) || is_lost(second) {
+        uuids.history = if second == 0 {
+            [youngest, without_primary_bit(first)]
+        } else {
+            [without_primary_bit(first), without_primary_bit(second)]
+        };
     }
 }

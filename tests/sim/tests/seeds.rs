@@ -57,6 +57,10 @@ seeds! {
     consent_to_a_detach_is_lost = 80230,
     writes_on_their_way_after_a_wish_to_detach = 1035655,
     barrier_acknowledged_after_the_disk_had_failed = 1014194,
+    disk_flushed_after_it_was_idle = 1034217,
+    target_finished_while_its_source_pulled_ahead = 1022495,
+    source_ahead_waits_for_a_word_about_a_late_block = 1026296,
+    failed_disk_promoted_by_force = 1029181,
 }
 
 #[test]
