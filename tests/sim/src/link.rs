@@ -22,6 +22,7 @@ pub struct Pipe {
     pub inbox: VecDeque<u8>,
     last_arrival: u64,
     in_flight: usize,
+    sent: usize,
     /// The stream broke before all that was sent came through.
     pub truncated: bool,
 }
@@ -30,6 +31,11 @@ impl Pipe {
     /// Bytes that the receiver has not taken.
     pub fn unread(&self) -> usize {
         self.in_flight + self.inbox.len()
+    }
+
+    /// Bytes that the receiver has taken so far.
+    pub fn taken(&self) -> usize {
+        self.sent.saturating_sub(self.unread())
     }
 
     /// When the next bytes arrive.
@@ -51,6 +57,7 @@ impl Pipe {
     pub fn send(&mut self, bytes: Vec<u8>, arrives: u64) -> u64 {
         self.last_arrival = self.last_arrival.max(arrives);
         self.in_flight += bytes.len();
+        self.sent += bytes.len();
         self.flight.push_back((self.last_arrival, bytes));
         self.last_arrival
     }

@@ -61,6 +61,7 @@ seeds! {
     target_finished_while_its_source_pulled_ahead = 1022495,
     source_ahead_waits_for_a_word_about_a_late_block = 1026296,
     failed_disk_promoted_by_force = 1029181,
+    slow_cable_is_no_stalled_one = 1037365,
 }
 
 #[test]

@@ -54,7 +54,8 @@ impl World<'_> {
             if !pipes.broken[node] && pipes.pipes[node][DATA].unread() > self.setup.socket_room {
                 let boot = self.nodes[node].boot;
                 let wait = u64::from(self.nodes[node].net.timeout) * 100_000;
-                self.push(self.now + wait, Ev::Stall(node, boot, link));
+                let taken = pipes.pipes[node][DATA].taken();
+                self.push(self.now + wait, Ev::Stall(node, boot, link, taken));
                 return;
             }
             let broken = pipes.broken[node];
@@ -176,14 +177,17 @@ impl World<'_> {
     }
 
     /// The socket took nothing for a while: the engine decides whether that is too long.
-    pub fn stalled(&mut self, node: usize, link: u32) {
+    pub fn stalled(&mut self, node: usize, link: u32, taken: usize) {
         let now = self.now / 1000;
         let full = self
             .current_link(node)
             .filter(|current| *current == link)
             .and_then(|link| self.links.get(&link))
             .is_some_and(|link| {
-                !link.broken[node] && link.pipes[node][DATA].unread() > self.setup.socket_room
+                let pipe = &link.pipes[node][DATA];
+                !link.broken[node]
+                    && pipe.unread() > self.setup.socket_room
+                    && pipe.taken() == taken
             });
         if full {
             if let Some(life) = self.nodes[node].life.as_mut() {

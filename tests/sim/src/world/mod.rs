@@ -50,7 +50,8 @@ pub enum Ev {
     Admin(usize, u32),
     Dial(usize, u32),
     LinkUp(usize, u32, u32),
-    Stall(usize, u32, u32),
+    /// With what the receiver had taken before.
+    Stall(usize, u32, u32, usize),
     Reset(u32, usize),
     /// The node's own administrator had it stopped, should a disk fail.
     Halt(usize, u32),
@@ -342,7 +343,9 @@ impl<'a> World<'a> {
             }
             Ev::Dial(node, boot) if self.lives(node, boot) => self.dial(node),
             Ev::LinkUp(node, boot, link) if self.lives(node, boot) => self.link_up(node, link),
-            Ev::Stall(node, boot, link) if self.lives(node, boot) => self.stalled(node, link),
+            Ev::Stall(node, boot, link, taken) if self.lives(node, boot) => {
+                self.stalled(node, link, taken);
+            }
             Ev::Arrive(link, from, socket) => self.arrive(link, from, socket),
             Ev::Reset(link, node) => {
                 if let Some(link) = self.links.get_mut(&link) {
