@@ -57,6 +57,13 @@ impl Resource<'_> {
         if change.disk == Some(DiskState::Outdated) && old.disk < DiskState::Outdated {
             return Err(StateCode::LowerThanOutdated);
         }
+        // A verify or a resync without a disk comes down to being Connected. A node that has not heard of its peer is not.
+        let needs_peer = change
+            .connection
+            .is_some_and(|wanted| wanted > ConnectionState::Connected);
+        if needs_peer && old.connection == ConnectionState::WFReportParams {
+            return Err(StateCode::NeedConnection);
+        }
         let change = without_false_hope(&old, change);
         let path = plan(old, change, &self.context(index))?;
         let change = only_good_disks(&old, change)?;

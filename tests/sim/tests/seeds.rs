@@ -62,6 +62,7 @@ seeds! {
     source_ahead_waits_for_a_word_about_a_late_block = 1026296,
     failed_disk_promoted_by_force = 1029181,
     slow_cable_is_no_stalled_one = 1037365,
+    verify_wanted_in_a_handshake = 1548,
 }
 
 #[test]

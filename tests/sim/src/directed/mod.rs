@@ -9,6 +9,7 @@
 mod epochs;
 mod extents;
 mod generations;
+mod handshake;
 mod invalidate;
 mod reads;
 mod target;
@@ -50,6 +51,7 @@ pub const ALL: &[&Story] = &[
     &generations::NEW_UUID,
     &generations::OUTDATED,
     &generations::OUTDATED_MEETS_DISKLESS,
+    &handshake::NOTHING_HEARD,
     &invalidate::INVALIDATE,
     &reads::PRIMARY_TARGET,
     &reads::WORTHLESS_DISK,
