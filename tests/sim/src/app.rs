@@ -18,6 +18,9 @@ use crate::world::{Ev, Moment, World};
 /// Sets the chance of applications apart from that of troubles.
 const THOUGHTS: u64 = 0x7468_6f75_6768_7473;
 
+/// Sectors of an extent of the activity log.
+const AL_EXTENT: u64 = 8192;
+
 /// What became of a request.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -208,6 +211,7 @@ impl World<'_> {
         let spots = self.plan().spots;
         let spot = rng.below(spots);
         let first = (size / spots * spot + rng.below(40)).min(size - 1);
+        let first = self.across_extents(first, size, rng);
         let most = (size - first).min(*rng.pick(&[1, 8, 8, 8, 32, 200]));
         let sectors = if rng.chance(50) {
             most
@@ -239,6 +243,15 @@ impl World<'_> {
             _ => Vec::new(),
         };
         self.submit(node, volume, io, values);
+    }
+
+    /// On a disk of several extents of the activity log, some requests begin just before the next one.
+    fn across_extents(&self, first: u64, size: u64, rng: &mut Rng) -> u64 {
+        if size <= 2 * AL_EXTENT || !rng.chance(30) {
+            return first;
+        }
+        let border = rng.range(1, size / AL_EXTENT) * AL_EXTENT;
+        border.min(size) - rng.range(1, 20)
     }
 
     /// Writes, and waits for the end.

@@ -4,6 +4,7 @@
 
 mod connection;
 mod disk;
+mod remove;
 mod role;
 
 use drbd_core::resource::device::DeviceIndex;
@@ -34,6 +35,8 @@ pub enum Admin {
     NewCurrentUuid(u8),
     NewCurrentUuidClear(u8),
     AttachInVain(u8),
+    /// What is left of the resource goes, and `drbdadm up` makes it anew.
+    Remove,
     SuspendIo(u8),
     ResumeIo(u8),
     Outdate(u8),
@@ -136,6 +139,7 @@ impl World<'_> {
         match running.command {
             Admin::Attach(volume) => Some(self.attach(node, volume)),
             Admin::AttachInVain(volume) => Some(self.attach_in_vain(node, volume)),
+            Admin::Remove => self.remove(node, running),
             Admin::Connect => Some(self.connect(node, false)),
             Admin::ConnectDiscardMyData => Some(self.connect(node, true)),
             Admin::Disconnect | Admin::DisconnectForced => self.disconnect(node, running),

@@ -204,7 +204,11 @@ impl Checker for Reads {
         new: &State,
     ) -> Verdict {
         let promoted = old.role != Role::Primary && new.role == Role::Primary;
-        if promoted || new.connection == ConnectionState::SyncSource {
+        let source = matches!(
+            new.connection,
+            ConnectionState::SyncSource | ConnectionState::PausedSyncS
+        );
+        if promoted || source {
             self.disk_counts(node);
         }
         Ok(())
