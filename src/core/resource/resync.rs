@@ -44,6 +44,10 @@ impl Resource<'_> {
             {
                 return Ok(Received::Done)
             }
+            // It belongs to a resync of before our disk was attached; the peer's view of this one comes behind it.
+            ConnectionState::Connected if device.state.disk == DiskState::Negotiating => {
+                return Ok(Received::Done)
+            }
             // Our own part is not done: the peer's consent comes on the other socket, all bits are being set, or our
             // bitmap is not sent.
             _ => return Ok(Received::Wait),

@@ -224,11 +224,13 @@ impl Resource<'_> {
                 }
                 self.plain(&Packet::State(State { state }), self.volume(index)?, buffer)
             }
-            DataItem::SyncUuid(index, uuid) => self.plain(
-                &Packet::SyncUuid(SyncUuid { uuid }),
-                self.volume(index)?,
-                buffer,
-            ),
+            DataItem::SyncUuid(index, uuid) => {
+                if self.sync_uuid_is_outlived(index, uuid) {
+                    return None;
+                }
+                let packet = Packet::SyncUuid(SyncUuid { uuid });
+                self.plain(&packet, self.volume(index)?, buffer)
+            }
             DataItem::StateRequest(index, change) => {
                 let (mask, val) = change.to_wire();
                 let request = RequestState { mask, val };

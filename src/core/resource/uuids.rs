@@ -182,6 +182,17 @@ impl Resource<'_> {
         }
     }
 
+    /// A resync may end, or another one begin, while its UUID waits for the superblock. A target that heard of it then
+    /// would wait for a resync that does not come.
+    pub(super) fn sync_uuid_is_outlived(&self, index: DeviceIndex, uuid: u64) -> bool {
+        let over = self
+            .device(index)
+            .is_none_or(|device| device.state.connection <= ConnectionState::Connected);
+        over || self
+            .bitmap_uuid(index)
+            .is_none_or(|bitmap| !same_data(bitmap, uuid))
+    }
+
     /// The source of a resync gives its target a UUID for the time of the resync.
     pub(super) fn send_sync_uuid(&mut self, index: DeviceIndex) {
         let Some(mut uuids) = self.own_uuids(index) else {

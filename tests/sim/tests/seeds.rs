@@ -63,6 +63,7 @@ seeds! {
     failed_disk_promoted_by_force = 1029181,
     slow_cable_is_no_stalled_one = 1037365,
     verify_wanted_in_a_handshake = 1548,
+    uuid_of_a_resync_that_was_over = 20010,
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub const ALL: &[&Story] = &[
     &invalidate::INVALIDATE,
     &reads::PRIMARY_TARGET,
     &reads::WORTHLESS_DISK,
+    &target::OLD_SYNC_UUID,
     &target::SLOW_METADATA,
     &waiting::SUSPENDED,
     &waiting::OVERLAPPING,

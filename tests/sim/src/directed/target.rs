@@ -5,6 +5,7 @@
 use drbd_core::state::ConnectionState;
 
 use super::{expect, Story, ALICE, BOB, SECOND};
+use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
 
@@ -38,6 +39,38 @@ pub const SLOW_METADATA: Story = Story {
         let pause = world.rng.range(0, 200_000);
         world.run(pause);
         world.crash(BOB);
+        world.mend()
+    },
+};
+
+/// A source takes its time to note what it calls its target's data. Meanwhile the target detaches and attaches again: the word
+/// about the first resync must not be taken for one about the second.
+pub const OLD_SYNC_UUID: Story = Story {
+    name: "old sync UUID",
+    seeds: 10,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.set_network(false);
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        let number = world.put_write(ALICE, 500, 30);
+        expect(
+            world.request_result(number) == Some(true),
+            "a write succeeds",
+        )?;
+        world.run(SECOND);
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, 5 * SECOND)];
+        world.set_network(true);
+        world.reach("a source", |world| {
+            world
+                .engine_state(ALICE, 0)
+                .is_some_and(|state| state.connection == ConnectionState::SyncSource)
+        })?;
+        let pause = world.rng.range(0, 2_000_000);
+        world.run(pause);
+        world.command(BOB, Admin::DetachForced(0))?;
+        world.nodes[ALICE].habits.clear();
+        world.command(BOB, Admin::Attach(0))?;
         world.mend()
     },
 };
