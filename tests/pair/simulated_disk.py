@@ -10,14 +10,16 @@ BEHAVE = f"echo 0 > {DRIVER}/opts; echo 0 > {DRIVER}/delay"
 FOUND = "for n in $(seq 50); do test -b /dev/sda && break; sleep 0.1; done"
 
 
-def ready(c, length, **disk):
-    """Both nodes UpToDate on simulated disks with these options, the first one Primary; answers what their first bytes are."""
+def ready(c, length, primary=None, **disk):
+    """Both nodes UpToDate on simulated disks with these options, the first one (or `primary`) Primary; answers what their first
+    bytes are."""
+    primary = primary or c.a
     for node in c.nodes:
         node.run(f"modprobe sd_mod; modprobe scsi_debug dev_size_mb=32 delay=0; {FOUND}")
     c.ready(Resource(volumes=(Volume(disk="/dev/sda"),), disk=disk))
-    c.a.adm("primary r0")
+    primary.adm("primary r0")
     data = os.urandom(length)
-    c.a.write(0, data)
+    primary.write(0, data)
     return data
 
 
@@ -37,6 +39,6 @@ def behave(node):
 
 
 def put_away(c):
-    """Takes the simulated disks down again."""
-    for node in c.nodes:
+    """Takes the simulated disks down again; a Primary first, which may have no other disk than that of its peer."""
+    for node in sorted(c.nodes, key=lambda node: node.device().role != "Primary"):
         node.run(f"{BEHAVE}; drbdadm down r0; rmmod scsi_debug")

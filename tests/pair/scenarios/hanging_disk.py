@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A disk that does not answer."""
+"""A disk that does not answer, below our driver. The kernel's own one panics when a disk that was given up answers after all."""
 
 from .. import simulated_disk
 from ..scenario import expect, expect_in, scenario
 
 
 def hanging(c, **disk):
-    """Both UpToDate, the first node Primary; its disk takes fifteen seconds for everything from now on."""
-    simulated_disk.ready(c, 1 << 20, **disk)
-    simulated_disk.take_long(c.a)
+    """Both UpToDate, ours Primary (the first node, if both are); its disk takes fifteen seconds for everything from now on.
+    Answers both nodes, ours first."""
+    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    simulated_disk.ready(c, 1 << 20, node, **disk)
+    simulated_disk.take_long(node)
+    return node, other
 
 
 @scenario()
 def disk_timeout(c):
     """`disk-timeout` gives the disk up; what is new goes to the peer alone."""
-    hanging(c, **{"disk-timeout": 20})
-    late = c.a.spawn("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 oflag=direct conv=notrunc status=none")
-    c.b.wait(peer_disk={"Failed", "Diskless"}, disk="UpToDate")
-    expect_in("Local backing device failed to meet the disk-timeout", c.a.log(), "log")
-    c.a.run("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek=8 oflag=direct conv=notrunc status=none", 10)
+    node, other = hanging(c, **{"disk-timeout": 20})
+    late = node.spawn("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 oflag=direct conv=notrunc status=none")
+    other.wait(peer_disk={"Failed", "Diskless"}, disk="UpToDate")
+    expect_in("Local backing device failed to meet the disk-timeout", node.log(), "log")
+    node.run("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek=8 oflag=direct conv=notrunc status=none", 10)
     expect(late.wait(120).code, 0, "exit code of the write that the disk had")
-    c.a.wait(disk="Diskless", peer_disk="UpToDate")
-    simulated_disk.behave(c.a)
-    c.a.adm("attach r0")
+    node.wait(disk="Diskless", peer_disk="UpToDate")
+    simulated_disk.behave(node)
+    node.adm("attach r0")
     c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
     simulated_disk.put_away(c)
 
@@ -30,12 +33,12 @@ def disk_timeout(c):
 @scenario()
 def detach_by_force(c):
     """`detach --force` ends at once, whatever the disk does."""
-    hanging(c)
-    late = c.a.spawn("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 oflag=direct conv=notrunc status=none")
-    c.a.run("sleep 1")
-    c.a.run("drbdsetup detach --force 0", 10)
-    c.b.wait(peer_disk={"Failed", "Diskless"}, disk="UpToDate")
-    c.a.run("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek=8 oflag=direct conv=notrunc status=none", 10)
+    node, other = hanging(c)
+    late = node.spawn("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 oflag=direct conv=notrunc status=none")
+    node.run("sleep 1")
+    node.run("drbdsetup detach --force 0", 10)
+    other.wait(peer_disk={"Failed", "Diskless"}, disk="UpToDate")
+    node.run("dd if=/dev/urandom of=/dev/drbd0 bs=64k count=1 seek=8 oflag=direct conv=notrunc status=none", 10)
     expect(late.wait(120).code, 0, "exit code of the write that the disk had")
-    c.a.wait(disk="Diskless", peer_disk="UpToDate")
+    node.wait(disk="Diskless", peer_disk="UpToDate")
     simulated_disk.put_away(c)
