@@ -343,8 +343,10 @@ impl Resource<'_> {
 
     /// Writes dirty bitmap pages, unless something greater is going on with the bitmap.
     pub(super) fn start_bitmap_write(&mut self, index: DeviceIndex) {
+        // One that is said to be idle is about to be closed.
         let busy = self
             .device(index)
+            .filter(|device| !device.idle_told)
             .and_then(|device| device.disk.as_ref())
             .is_none_or(|disk| disk.metadata.task.is_some() || disk.failed);
         if !busy {

@@ -64,6 +64,7 @@ seeds! {
     slow_cable_is_no_stalled_one = 1037365,
     verify_wanted_in_a_handshake = 1548,
     uuid_of_a_resync_that_was_over = 20010,
+    bitmap_of_a_disk_about_to_be_closed = 45799,
 }
 
 #[test]
