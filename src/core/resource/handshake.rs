@@ -7,6 +7,7 @@ use super::device::{AfterBitmap, BitmapTask, DeviceIndex};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
+use super::send::PROTOCOL_VERSION_VOLUMES;
 use super::Resource;
 use crate::config::net::NetConf;
 use crate::state::{Change, ConnectionState, DiskState, Role, State};
@@ -16,6 +17,9 @@ use crate::uuid::{FLAG_CRASHED_PRIMARY, FLAG_DISCARD_MY_DATA, FLAG_INCONSISTENT}
 use crate::wire::{
     AlgorithmName, ConnectionFeatures, ConnectionFlags, FeatureFlags, Packet, Protocol, SyncParam,
 };
+
+/// Since this protocol a peer knows that a connection is only a dry run.
+const PROTOCOL_VERSION_DRY_RUN: u32 = 92;
 
 impl Resource<'_> {
     /// `P_CONNECTION_FEATURES`
@@ -34,6 +38,11 @@ impl Resource<'_> {
             self.give_up_connection();
             return Err(ReceiveError::Incompatible);
         };
+        if let Some(reason) = self.needs_newer_peer(agreement.protocol) {
+            self.log(None, reason);
+            self.give_up_connection();
+            return Err(ReceiveError::Incompatible);
+        }
         self.connection.agreed_protocol = agreement.protocol;
         self.connection.features = agreement.features.intersection(self.connection.offered);
         self.log(
@@ -50,6 +59,22 @@ impl Resource<'_> {
             self.introduce();
         }
         Ok(Received::Done)
+    }
+
+    /// Why our configuration cannot work with a peer of this protocol version.
+    fn needs_newer_peer(&self, protocol: u32) -> Option<LogMessage> {
+        // Its headers have no place for the number of a volume.
+        let several = self.present().any(|(_, device)| device.volume != 0);
+        if several && protocol < PROTOCOL_VERSION_VOLUMES {
+            return Some(LogMessage::KnowsOneVolume { protocol });
+        }
+        // It would take a dry run for the real thing.
+        let tentative = self
+            .connection
+            .conf
+            .as_ref()
+            .is_some_and(|conf| conf.tentative);
+        (tentative && protocol < PROTOCOL_VERSION_DRY_RUN).then_some(LogMessage::NoDryRun)
     }
 
     /// Tells the peer everything about us.

@@ -257,6 +257,20 @@ pub enum LogMessage {
     },
     /// `--force` made the data UpToDate.
     ForcedUpToDate,
+    /// The peer does not know what a dry run is.
+    NoDryRun,
+    /// The peer knows one volume, and there are others here.
+    KnowsOneVolume {
+        /// The protocol version.
+        protocol: u32,
+    },
+    /// The peer cannot be sent a request: too long, or of a kind that it does not know.
+    TooMuchForPeer {
+        /// The first sector.
+        sector: u64,
+        /// So many.
+        sectors: u64,
+    },
     /// The peer could not read or write a block.
     NegativeAnswer {
         /// What was asked for.
@@ -309,9 +323,13 @@ impl LogMessage {
             | Self::LocalIoError { .. }
             | Self::NoDataAccess { .. }
             | Self::OutOfSync { .. }
+            | Self::NoDryRun
+            | Self::KnowsOneVolume { .. }
             | Self::NegativeAnswer { .. } => Level::Error,
             Self::Authentication(note) => note.level(),
-            Self::DiscardingConfiguration | Self::BufferChanged { .. } => Level::Warning,
+            Self::DiscardingConfiguration
+            | Self::BufferChanged { .. }
+            | Self::TooMuchForPeer { .. } => Level::Warning,
             Self::VerifyFound(_) => Level::Alert,
             Self::Handshake(note) => match note.level() {
                 NoteLevel::Info => Level::Info,
@@ -474,6 +492,15 @@ impl fmt::Display for LogMessage {
                 write!(f, "IO ERROR: neither local nor remote data, sector {sector}+{sectors}")
             }
             Self::ForcedUpToDate => write!(f, "Forced to consider local data as UpToDate!"),
+            Self::NoDryRun => write!(f, "--dry-run is not supported by peer"),
+            Self::KnowsOneVolume { protocol } => write!(
+                f,
+                "The peer speaks protocol {protocol}, which knows volume 0 only: connect a resource with other volumes to DRBD 8.4 or newer"
+            ),
+            Self::TooMuchForPeer { sector, sectors } => write!(
+                f,
+                "The peer's protocol has no room for a request at sector {sector}+{sectors} from before it connected"
+            ),
             Self::NegativeAnswer { name, sector } => {
                 write!(f, "Got {name} packet, sector {sector}: the peer is in trouble")
             }

@@ -213,6 +213,8 @@ impl Resource<'_> {
             StateCode::ConcurrentChange
         } else {
             let result = match change {
+                // Before protocol 100 this is the word for the connection, too.
+                Some(change) if ends_connection(&change) => self.change_connection(change, false),
                 Some(change) => self.agree(index, change),
                 None => Err(StateCode::NotSupported),
             };
@@ -270,4 +272,10 @@ fn wanted_change(request: RequestState) -> Result<Option<Change>, ReceiveError> 
     let change = Change::from_wire(request.mask, request.val)
         .map_err(|_| ReceiveError::Malformed("a state that does not exist"))?;
     Ok(change.mirrored())
+}
+
+fn ends_connection(change: &Change) -> bool {
+    change
+        .connection
+        .is_some_and(|connection| connection < ConnectionState::WFReportParams)
 }

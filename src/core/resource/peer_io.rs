@@ -144,7 +144,7 @@ impl<'m> Resource<'m> {
             return Err(ReceiveError::UnknownVolume);
         };
         let sectors = u64::from(read.size >> 9);
-        let limit = crate::wire::data::max_bio_size(self.connection.agreed_protocol);
+        let limit = crate::wire::data::max_bio_size_of_peer(self.connection.agreed_protocol);
         if read.size == 0
             || read.size % 512 != 0
             || read.size > limit

@@ -69,8 +69,7 @@ impl Request {
 impl Device<'_> {
     /// Where a read goes; `None` where it has to wait. A read that was refused somewhere stays here, if it can.
     pub(super) fn route_read(&mut self, io: &Io, refusals: u8) -> Option<Route> {
-        let usable = self.disk.is_some() && self.state.disk >= DiskState::Inconsistent;
-        let here = usable && self.reads_locally(io);
+        let here = self.can_read(io);
         let there = self.state.peer_disk == DiskState::UpToDate
             && self.state.connection >= ConnectionState::Connected;
         if !there || (here && (refusals > 0 || !self.prefers_peer(io))) {
@@ -81,6 +80,12 @@ impl Device<'_> {
             return here.then(|| Route::read(true, false));
         }
         Some(Route::read(false, true))
+    }
+
+    /// Whether the own disk has what is to be read.
+    pub(super) fn can_read(&self, io: &Io) -> bool {
+        let usable = self.disk.is_some() && self.state.disk >= DiskState::Inconsistent;
+        usable && self.reads_locally(io)
     }
 
     fn reads_locally(&self, io: &Io) -> bool {

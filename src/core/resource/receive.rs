@@ -301,7 +301,7 @@ impl Resource<'_> {
         match packet {
             Packet::Data(data) => {
                 let size = self.data_size(head.payload)?;
-                if size > crate::wire::data::max_bio_size(self.connection.agreed_protocol) {
+                if size > crate::wire::data::MAX_BIO_SIZE {
                     return Err(ReceiveError::Malformed("more data than a request may have"));
                 }
                 let write = PeerWrite {

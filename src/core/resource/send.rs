@@ -19,6 +19,9 @@ use crate::wire::{
     State, SyncUuid, Trim, Zeroes, PROTOCOL_VERSION_FIRST_CONTACT,
 };
 
+/// Since this protocol there is more than one volume.
+pub(super) const PROTOCOL_VERSION_VOLUMES: u32 = 100;
+
 /// The payload that follows a packet's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -239,6 +242,10 @@ impl Resource<'_> {
                         let volume = self.volume(index)?;
                         self.plain(&Packet::StateChangeRequest(request), volume, buffer)
                     }
+                    // Before protocol 100 there is one volume, and no word for the connection.
+                    None if self.connection.agreed_protocol < PROTOCOL_VERSION_VOLUMES => {
+                        self.plain(&Packet::StateChangeRequest(request), 0, buffer)
+                    }
                     None => self.plain(&Packet::ConnStateChangeRequest(request), 0, buffer),
                 }
             }
@@ -337,18 +344,25 @@ impl Resource<'_> {
             0
         };
         let (epoch, stays) = (request.epoch, request.wait_for == WaitFor::Written);
+        let length = if payload == 0 {
+            0
+        } else {
+            payload.saturating_add(digest)
+        };
+        let Some(head) = self.encode(&packet, volume, length, buffer) else {
+            // Without it nobody would ever hear of the end.
+            self.break_down();
+            return None;
+        };
+        let device = self.device_mut(index)?;
         if io.is_write() {
-            request.sending = true;
+            if let Some(request) = device.requests.get_mut(id) {
+                request.sending = true;
+            }
             self.connection.sent_epoch = Some(epoch);
         } else {
             device.set_remote(id, Remote::Sent);
         }
-        let length = if payload == 0 {
-            0
-        } else {
-            payload.checked_add(digest)?
-        };
-        let head = self.encode(&packet, volume, length, buffer)?;
         if payload == 0 {
             if io.is_write() {
                 self.request_sent(index, id, true);
@@ -426,9 +440,13 @@ impl Resource<'_> {
             device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
             Packet::ResyncDataReply(data)
         };
-        peer_request.sending = true;
         let digest = self.connection.integrity.size();
-        let head = self.encode(&packet, volume, size.checked_add(digest)?, buffer)?;
+        let head = self.encode(&packet, volume, size.saturating_add(digest), buffer);
+        let Some(head) = head else {
+            self.break_down();
+            return None;
+        };
+        self.peer_request_mut(index, id)?.sending = true;
         Some(Outgoing {
             head,
             payload: Payload::PeerRequest {

@@ -7,6 +7,7 @@ use super::device::DeviceIndex;
 use super::effect::Event;
 use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
+use super::request::{Io, Operation};
 use super::Resource;
 use crate::bitmap::bits_for_sectors;
 use crate::state::{Change, ConnectionState, DiskState, Role};
@@ -64,6 +65,23 @@ impl Resource<'_> {
         }
     }
 
+    /// Whether the peer can be sent a request, as to its length and what it does. Those that began before the limits of
+    /// this peer were known may be too much for it.
+    pub(super) fn peer_takes(&self, io: &Io) -> bool {
+        let features = self.connection.features;
+        match io.operation {
+            Operation::Read | Operation::Write => {
+                io.size <= crate::wire::data::max_bio_size(self.connection.agreed_protocol)
+            }
+            Operation::Flush => true,
+            Operation::Discard => features.contains(FeatureFlags::TRIM),
+            // As a discard, by which peers without zeroes mean both.
+            Operation::WriteZeroes => {
+                features.contains(FeatureFlags::WZEROES) || features.contains(FeatureFlags::TRIM)
+            }
+        }
+    }
+
     /// What the peer is told of our disk.
     pub(super) fn sizes_packet(&self, index: DeviceIndex) -> Option<Sizes> {
         let device = self.device(index)?;
@@ -96,11 +114,16 @@ impl Resource<'_> {
         sizes: &Sizes,
     ) -> Result<Received, ReceiveError> {
         let connection_state = self.device(index).map(|device| device.state.connection);
+        let limit = crate::wire::data::max_bio_size(self.connection.agreed_protocol);
         let Some(device) = self.device_mut(index) else {
             return Err(ReceiveError::UnknownVolume);
         };
         device.peer.disk_size = sizes.d_size;
-        device.peer.max_bio_size = sizes.max_bio_size;
+        // Old peers say more than they can do.
+        device.peer.max_bio_size = match sizes.max_bio_size {
+            0 => limit,
+            told => told.min(limit),
+        };
         if let Some(disk) = device.disk.as_mut() {
             // For the C driver, which goes by it until it has a peer again. It is written with whatever changes next.
             disk.superblock.la_peer_max_bio_size = sizes.max_bio_size;

@@ -172,11 +172,40 @@ impl Resource<'_> {
         let Some(route) = device.route(&io, refusals) else {
             return false;
         };
+        let Some(route) = self.route_within_limits(index, &io, route) else {
+            return false;
+        };
         if io.is_write() && route.local && !self.hold_extents(index, id, io.sector, io.sectors()) {
             return false;
         }
         self.start(index, id, io, route);
         true
+    }
+
+    /// The same route, or another where the peer cannot be sent this request; `None` where it has to wait.
+    ///
+    /// The block layer hears of a peer's limits some time after the engine: what it made before may be too much. A write
+    /// goes to the own disk alone, as one does that finds no peer, and the resync of the next connection brings it there.
+    fn route_within_limits(&mut self, index: DeviceIndex, io: &Io, route: Route) -> Option<Route> {
+        if !route.remote || self.peer_takes(io) {
+            return Some(route);
+        }
+        self.log(
+            index,
+            LogMessage::TooMuchForPeer {
+                sector: io.sector,
+                sectors: io.sectors(),
+            },
+        );
+        if io.is_write() && route.local {
+            self.connection_failed(ConnectionState::NetworkFailure);
+            return None;
+        }
+        let device = self.device_mut(index)?;
+        if io.operation == Operation::Read {
+            return Some(Route::read(device.can_read(io), false));
+        }
+        Some(Route::read(false, false))
     }
 
     fn start(&mut self, index: DeviceIndex, id: Id, io: Io, route: Route) {

@@ -32,6 +32,15 @@ pub const fn max_bio_size(agreed: u32) -> u32 {
     }
 }
 
+/// Bytes of data in one packet of the peer that are put up with: what was under way there when it heard of our limit may be
+/// longer than that. Before protocol 95 an answer must fit into a length of 16 bits, with its digest.
+pub const fn max_bio_size_of_peer(agreed: u32) -> u32 {
+    match agreed {
+        0..=94 => 0xfe00,
+        _ => MAX_BIO_SIZE,
+    }
+}
+
 bit_flags! {
     /// How a write is to be done (`DP_*`). Before protocol 95 only [`Self::RW_SYNC`] and [`Self::MAY_SET_IN_SYNC`] are sent.
     DataFlags: u32 {
@@ -182,6 +191,15 @@ mod tests {
             sizes,
             [32768, 32768, 131_072, 131_072, 1_048_576, 1_048_576]
         );
+    }
+
+    #[test]
+    fn a_peer_may_send_what_it_was_told_and_more() {
+        for agreed in 86..=101 {
+            assert!(max_bio_size_of_peer(agreed) >= max_bio_size(agreed));
+        }
+        let answer = max_bio_size_of_peer(94) as usize + Data::SIZE + 64;
+        assert!(answer <= usize::from(u16::MAX));
     }
 
     proptest! {

@@ -225,6 +225,7 @@ impl World<'_> {
             39..=40 => Operation::WriteZeroes,
             _ => Operation::Write,
         };
+        let (operation, sectors) = self.within_limits(node, volume, operation, sectors);
         let mut io = if operation == Operation::Flush {
             io(operation, 0, 0)
         } else {
@@ -252,6 +253,31 @@ impl World<'_> {
         }
         let border = rng.range(1, size / AL_EXTENT) * AL_EXTENT;
         border.min(size) - rng.range(1, 20)
+    }
+
+    /// What the block layer makes of it, as far as it knows the peer.
+    fn within_limits(
+        &self,
+        node: usize,
+        volume: u8,
+        operation: Operation,
+        sectors: u64,
+    ) -> (Operation, u64) {
+        let Some(life) = self.nodes[node].life.as_ref() else {
+            return (operation, sectors);
+        };
+        let limits = &life.limits[usize::from(volume)];
+        let operation = match operation {
+            Operation::Discard if !limits.discards => Operation::Write,
+            Operation::WriteZeroes if !limits.write_zeroes => Operation::Write,
+            other => other,
+        };
+        match operation {
+            Operation::Read | Operation::Write => {
+                (operation, sectors.min(u64::from(limits.max_bio_size >> 9)))
+            }
+            _ => (operation, sectors),
+        }
     }
 
     /// Writes, and waits for the end.

@@ -76,7 +76,7 @@ impl Coverage {
     }
 
     /// The command of the packet that `bytes` begin with, in any of the three forms of a header; and its length.
-    fn command(bytes: &[u8]) -> Option<(u16, usize)> {
+    pub fn command(bytes: &[u8]) -> Option<(u16, usize)> {
         let field16 = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
         let field32 = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
         Some(if field32(0)? == 0x8374_0267 {
@@ -95,11 +95,20 @@ impl Coverage {
         }
     }
 
-    pub fn packets(&mut self, mut bytes: &[u8]) {
-        while let Some((command, length)) = Self::command(bytes) {
+    pub fn packets(&mut self, bytes: &[u8]) {
+        for command in Self::commands(bytes) {
             *self.packets.entry(command).or_default() += 1;
+        }
+    }
+
+    /// The commands of several packets without payload.
+    pub fn commands(mut bytes: &[u8]) -> Vec<u16> {
+        let mut commands = Vec::new();
+        while let Some((command, length)) = Self::command(bytes) {
+            commands.push(command);
             bytes = bytes.get(length..).unwrap_or(&[]);
         }
+        commands
     }
 
     pub fn add(&mut self, other: &Self) {

@@ -7,6 +7,7 @@ pub mod app;
 pub mod chaos;
 pub mod check;
 pub mod coverage;
+pub mod dialect;
 pub mod digest;
 pub mod directed;
 pub mod disk;

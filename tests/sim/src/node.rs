@@ -16,7 +16,7 @@ use drbd_core::resource::device::{Device, DeviceIndex, DeviceTables};
 use drbd_core::resource::digest::Digest;
 use drbd_core::resource::effect::{Completion, Effect, Event};
 use drbd_core::resource::request::Io;
-use drbd_core::resource::{Head, Received, Resource, ResourceTables};
+use drbd_core::resource::{Head, PeerLimits, Received, Resource, ResourceTables};
 use drbd_core::slab::{Id, Slot};
 
 use crate::admin::{Admin, Running};
@@ -112,6 +112,8 @@ pub struct Life<'a> {
     pub closing: bool,
     /// The disk was told to be idle and not taken yet.
     pub idle: Vec<bool>,
+    /// What the block layer was told that the peer takes. It hears of it some time after the engine.
+    pub limits: Vec<PeerLimits>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +190,9 @@ impl<'a> Life<'a> {
             let device = arena.alloc(Device::new(volume as u16, volume as u32, tables));
             engine.add_device(device);
         }
+        let limits = (0..volumes)
+            .map(|volume| engine.peer_limits(DeviceIndex(volume as u8)))
+            .collect();
         Self {
             engine,
             requests: BTreeMap::new(),
@@ -204,6 +209,7 @@ impl<'a> Life<'a> {
             scheduled: Scheduled::default(),
             closing: false,
             idle: vec![false; volumes],
+            limits,
         }
     }
 }

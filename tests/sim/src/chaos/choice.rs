@@ -42,6 +42,10 @@ pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
     if OLD_PEERS && setup.volumes == 1 && rng.chance(30) {
         setup.newest_protocol = *rng.pick(&[86, 87, 88, 89, 90, 91, 93, 94, 95, 96, 97, 99, 100]);
     }
+    if setup.newest_protocol <= 100 {
+        // There were no features yet.
+        setup.features = 0;
+    }
     if setup.newest_protocol < 87 {
         // Nobody could say which digest it uses.
         setup.net.integrity_alg = Default::default();

@@ -3,7 +3,7 @@
 //! The world heals: everything works, and an administrator repairs what needs one. Progress is demanded.
 
 use drbd_core::resource::device::DeviceIndex;
-use drbd_core::state::{Change, ConnectionState, DiskState};
+use drbd_core::state::{Change, ConnectionState, DiskState, State};
 
 use super::PATIENCE;
 use crate::admin::Admin;
@@ -138,6 +138,11 @@ impl World<'_> {
 
     /// Both nodes refuse each other: an administrator decides who loses.
     fn split_brain(&mut self) {
+        if let Some(victim) = self.lost_to_an_old_protocol() {
+            self.coverage.count("targets that needed a newer protocol");
+            self.make_anew(victim);
+            return;
+        }
         if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
             self.fail("split brain in an orderly world".into());
             return;
@@ -161,6 +166,28 @@ impl World<'_> {
         let _ = self.command(1 - victim, Admin::Connect);
     }
 
+    /// Before protocol 91 nobody can tell how far a target got that its source lost early: both refuse to connect, as in
+    /// 8.4. The target is no use, and its administrator knows it.
+    fn lost_to_an_old_protocol(&self) -> Option<usize> {
+        if self.setup.newest_protocol >= 91 {
+            return None;
+        }
+        let [first, second] = [0, 1].map(|node| self.engine_state(node, 0));
+        let (first, second) = (first?, second?);
+        let is_worse = |worse: &State, better: &State| {
+            better.disk == DiskState::UpToDate
+                && (worse.disk != DiskState::UpToDate
+                    // It finished, and its source did not.
+                    || (better.peer_disk == DiskState::Outdated
+                        && worse.peer_disk != DiskState::Outdated))
+        };
+        match (is_worse(&first, &second), is_worse(&second, &first)) {
+            (true, false) => Some(0),
+            (false, true) => Some(1),
+            _ => None,
+        }
+    }
+
     /// `create-md`: what was there is given up.
     fn start_anew(&mut self, victim: usize) {
         if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
@@ -169,6 +196,10 @@ impl World<'_> {
             ));
             return;
         }
+        self.make_anew(victim);
+    }
+
+    fn make_anew(&mut self, victim: usize) {
         self.crash(victim);
         for volume in 0..self.setup.volumes {
             let uuid = self.rng.next();

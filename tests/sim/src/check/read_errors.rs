@@ -3,6 +3,7 @@
 //! A read does not fail while the peer has the data and can be asked.
 
 use drbd_core::resource::request::Operation;
+use drbd_core::wire::data::max_bio_size;
 
 use super::{Checker, Verdict};
 use crate::app::Record;
@@ -25,7 +26,9 @@ impl Checker for ReadErrors {
             && peer.read_faults == 0
             && peer.boot == record.peer_boot
             && world.disk_is_good(1 - record.node, record.volume);
-        let asked = record.link.is_some()
+        // Longer than its protocol has room for: from before it connected.
+        let asked = record.io.size <= max_bio_size(world.setup.newest_protocol)
+            && record.link.is_some()
             && record.link == world.mirroring_link(record.node, record.volume);
         if good_peer && asked {
             return Err(format!(

@@ -31,7 +31,12 @@ impl World<'_> {
     fn do_event(&mut self, node: usize, event: Event) {
         let boot = self.nodes[node].boot;
         match event {
-            Event::None | Event::Progress { .. } | Event::LimitsChanged { .. } => {}
+            Event::None | Event::Progress { .. } => {}
+            Event::LimitsChanged { device } => {
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    life.limits[usize::from(device.0)] = life.engine.peer_limits(device);
+                }
+            }
             Event::Log { device, message } => {
                 self.coverage.log(&message);
                 self.tell(node, || format!("log: {message}"));

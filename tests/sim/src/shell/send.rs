@@ -5,6 +5,8 @@
 use drbd_core::resource::Payload;
 use drbd_core::state::ConnectionState;
 
+use crate::coverage::Coverage;
+use crate::dialect::misunderstands;
 use crate::integrity::{digest, DAMAGE};
 use crate::link::DATA;
 use crate::node::Sending;
@@ -68,6 +70,20 @@ impl World<'_> {
             }
             let mut bytes = buffer[..outgoing.head].to_vec();
             self.coverage.packet(&bytes);
+            let size = match outgoing.payload {
+                Payload::None => 0,
+                Payload::Request { size, .. } | Payload::PeerRequest { size, .. } => size,
+            };
+            let connection = life.engine.connection();
+            let (protocol, features) = (connection.agreed_protocol(), connection.features());
+            let wrong = Coverage::command(&bytes)
+                .and_then(|(command, _)| misunderstands(command, protocol, features, size));
+            if let Some(wrong) = wrong {
+                self.fail(format!(
+                    "node {node}: sends what no such peer knows: {wrong}"
+                ));
+                return;
+            }
             self.setup.make_older(&mut bytes);
             let mut data = Vec::new();
             let sending = match outgoing.payload {

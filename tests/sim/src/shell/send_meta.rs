@@ -4,6 +4,8 @@
 
 use drbd_core::state::ConnectionState;
 
+use crate::coverage::Coverage;
+use crate::dialect::misunderstands;
 use crate::link::META;
 use crate::world::World;
 
@@ -29,6 +31,18 @@ impl World<'_> {
             let Some(filled) = life.engine.at(now).next_meta_packets(buffer) else {
                 break;
             };
+            let connection = life.engine.connection();
+            let (protocol, features) = (connection.agreed_protocol(), connection.features());
+            let commands = Coverage::commands(&buffer[..filled]);
+            let wrong = commands
+                .iter()
+                .find_map(|command| misunderstands(*command, protocol, features, 0));
+            if let Some(wrong) = wrong {
+                self.fail(format!(
+                    "node {node}: sends what no such peer knows: {wrong}"
+                ));
+                return;
+            }
             self.coverage.packets(&buffer[..filled]);
             if self.links.get(&link).is_none_or(|link| link.broken[node]) {
                 self.link_lost(node, ConnectionState::BrokenPipe);
