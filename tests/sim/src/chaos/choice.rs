@@ -9,9 +9,6 @@ use drbd_core::config::policy::{OnCongestion, OnIoError, OnNoData, Protocol, Rea
 use crate::rng::Rng;
 use crate::world::Setup;
 
-/// Whether nights know of peers that speak an older protocol.
-const OLD_PEERS: bool = false;
-
 /// A world for a seed.
 pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
     let mut setup = Setup {
@@ -38,17 +35,6 @@ pub fn setup(rng: &mut Rng, orderly: bool) -> Setup {
     }
     if rng.chance(30) {
         setup.features = rng.below(16) as u32;
-    }
-    if OLD_PEERS && setup.volumes == 1 && rng.chance(30) {
-        setup.newest_protocol = *rng.pick(&[86, 87, 88, 89, 90, 91, 93, 94, 95, 96, 97, 99, 100]);
-    }
-    if setup.newest_protocol <= 100 {
-        // There were no features yet.
-        setup.features = 0;
-    }
-    if setup.newest_protocol < 87 {
-        // Nobody could say which digest it uses.
-        setup.net.integrity_alg = Default::default();
     }
     setup.sizes.requests = *rng.pick(&[2, 8, 64]);
     setup.sizes.peer_requests = *rng.pick(&[4, 16, 64]);
@@ -114,4 +100,18 @@ pub fn pace_of_resync(rng: &mut Rng, setup: &mut Setup) {
     setup.disk.c_max_rate = *rng.pick(&[2000, 102_400, 102_400]);
     setup.one_after_the_other = rng.chance(50);
     setup.disk.rs_discard_granularity = *rng.pick(&[0, 4096, 8192, 65_536]);
+}
+
+/// How old the peers are, from a number of its own.
+pub fn age_of_peers(rng: &mut Rng, setup: &mut Setup) {
+    if setup.volumes > 1 || !rng.chance(20) {
+        return;
+    }
+    setup.newest_protocol = *rng.pick(&[86, 87, 88, 89, 90, 91, 93, 94, 95, 96, 97, 99, 100]);
+    // There were no features yet.
+    setup.features = 0;
+    if setup.newest_protocol < 87 {
+        // Nobody could say which digest it uses.
+        setup.net.integrity_alg = Default::default();
+    }
 }

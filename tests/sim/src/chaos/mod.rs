@@ -60,6 +60,7 @@ impl<'a> World<'a> {
         let orderly = rng.chance(60);
         let mut setup = choice::setup(&mut rng, orderly);
         choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
+        choice::age_of_peers(&mut Rng::new(seed ^ 0x86), &mut setup);
         let ever_a = setup.net.wire_protocol == Protocol::A;
         let mut world = Self::new(arena, seed, setup);
         let pause = *rng.pick(&[30_000, 300_000, 3_000_000]);
