@@ -186,6 +186,7 @@ impl Resource<'_> {
     ///
     /// The block layer hears of a peer's limits some time after the engine: what it made before may be too much. A write
     /// goes to the own disk alone, as one does that finds no peer, and the resync of the next connection brings it there.
+    /// Where the own disk is not good, that would be no way on: it fails.
     fn route_within_limits(&mut self, index: DeviceIndex, io: &Io, route: Route) -> Option<Route> {
         if !route.remote || self.peer_takes(io) {
             return Some(route);
@@ -197,7 +198,10 @@ impl Resource<'_> {
                 sectors: io.sectors(),
             },
         );
-        if io.is_write() && route.local {
+        let good = self
+            .device(index)
+            .is_some_and(|device| device.state.disk == DiskState::UpToDate);
+        if io.is_write() && route.local && good {
             self.connection_failed(ConnectionState::NetworkFailure);
             return None;
         }

@@ -148,10 +148,10 @@ impl Resource<'_> {
             self.begin_verify(index, new.connection);
         } else if was && !is {
             self.leave_verify(index);
-            let agreed = self.connection.agreed_protocol;
             let finished = old.connection == ConnectionState::VerifyS
                 && new.connection == ConnectionState::Connected;
-            if finished && can_stop_early(agreed) {
+            // An old peer does not expect it, and does no harm: but where we end for a reason of ours, it would wait.
+            if finished {
                 self.send_state(index, new);
             }
         }

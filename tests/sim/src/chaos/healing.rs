@@ -3,7 +3,9 @@
 //! The world heals: everything works, and an administrator repairs what needs one. Progress is demanded.
 
 use drbd_core::resource::device::DeviceIndex;
-use drbd_core::state::{Change, ConnectionState, DiskState, State};
+use drbd_core::resource::DeviceStatus;
+use drbd_core::state::{Change, ConnectionState, DiskState};
+use drbd_core::uuid::same_data;
 
 use super::PATIENCE;
 use crate::admin::Admin;
@@ -172,14 +174,22 @@ impl World<'_> {
         if self.setup.newest_protocol >= 91 {
             return None;
         }
-        let [first, second] = [0, 1].map(|node| self.engine_state(node, 0));
-        let (first, second) = (first?, second?);
-        let is_worse = |worse: &State, better: &State| {
-            better.disk == DiskState::UpToDate
-                && (worse.disk != DiskState::UpToDate
-                    // It finished, and its source did not.
-                    || (better.peer_disk == DiskState::Outdated
-                        && worse.peer_disk != DiskState::Outdated))
+        let status = |node: usize| {
+            let life = self.nodes[node].life.as_ref()?;
+            life.engine.status(DeviceIndex(0))
+        };
+        let (first, second) = (status(0)?, status(1)?);
+        let is_worse = |worse: &DeviceStatus, better: &DeviceStatus| {
+            let ([worse_current, worse_bitmap, ..], [better_current, better_bitmap, ..]) =
+                (worse.uuids, better.uuids);
+            // It finished, and its source did not.
+            let finished =
+                same_data(worse_current, better_current) && worse_bitmap == 0 && better_bitmap != 0;
+            // It crashed before it noted the start.
+            let never_noted = better.state.peer_disk == DiskState::Outdated
+                && worse.state.peer_disk != DiskState::Outdated;
+            better.state.disk == DiskState::UpToDate
+                && (worse.state.disk != DiskState::UpToDate || finished || never_noted)
         };
         match (is_worse(&first, &second), is_worse(&second, &first)) {
             (true, false) => Some(0),

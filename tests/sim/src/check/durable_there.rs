@@ -31,6 +31,8 @@ impl Checker for DurableThere {
             && world.nodes[peer].boot == record.peer_boot;
         if mirrored
             && record.io.fua
+            // Before protocol 95 no packet says so.
+            && world.setup.newest_protocol >= 95
             && record.io.operation == Operation::Write
             && record.ended.is_some_and(|(_, good)| good)
             && world.nodes[node].net.wire_protocol == Protocol::C

@@ -65,7 +65,7 @@ fn wait_and_check(world: &mut World<'_>, volume: u8) {
                 .is_none_or(|state| !state.connection.is_verify())
         })
     };
-    if !world.run_until(300_000_000, over) {
+    if !world.run_until(3_000_000_000, over) {
         world.fail("a verify does not end".into());
         return;
     }
