@@ -20,8 +20,7 @@ fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
     let Some(state) = world.engine_state(node, usize::from(volume)) else {
         return false;
     };
-    let in_resync =
-        state.connection > ConnectionState::Connected && !state.connection.is_verify();
+    let in_resync = state.connection > ConnectionState::Connected && !state.connection.is_verify();
     let plan = world.plan();
     let allowed = !plan.orderly || state.disk < DiskState::UpToDate;
     in_resync && allowed && !plan.local_disk_always && world.wish(node, Admin::Detach(volume))
