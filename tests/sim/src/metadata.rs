@@ -66,6 +66,9 @@ fn empty_log(disk: &mut Disk, layout: &Layout) {
     }
 }
 
+/// What a slot of the activity log stands for: 4 MiB.
+const BLOCKS_IN_EXTENT: u64 = 1024;
+
 /// What an attach needs to know of a disk.
 pub struct Found {
     pub superblock: Superblock,
@@ -140,8 +143,16 @@ impl Look {
         self.superblock.flags.contains(MetaFlags::FULL_SYNC)
     }
 
-    /// Whether the bitmap marks this block.
+    /// Whether this block is out of sync after a loss of power: the bitmap marks it, or the activity log will.
     pub fn marks(&self, disk: &Disk, block: u64) -> bool {
+        self.bitmap_marks(disk, block)
+            || hot_extents(disk, &self.layout).is_ok_and(|extents| {
+                let mut extents = extents.into_iter().map(u64::from);
+                extents.any(|extent| extent == block / BLOCKS_IN_EXTENT)
+            })
+    }
+
+    fn bitmap_marks(&self, disk: &Disk, block: u64) -> bool {
         let Some(place) = self.layout.bitmap_page(block / BITS_IN_PAGE) else {
             return false;
         };
@@ -151,24 +162,28 @@ impl Look {
     }
 }
 
-fn apply_log(disk: &mut Disk, layout: &Layout, superblock: &Superblock) -> Result<(), String> {
+/// The extents in the activity log.
+fn hot_extents(disk: &Disk, layout: &Layout) -> Result<Vec<u32>, String> {
     let mut slots = vec![FREE_EXTENT; SLOTS];
     let al_sector = layout.al_sector();
-    {
-        let disk = &*disk;
-        let replayed = replay(
-            layout.stripes(),
-            |block| disk.read_meta(al_sector + u64::from(block) * 8, TRANSACTION_BYTES),
-            &mut slots,
-        )
-        .map_err(|error| format!("activity log: {error:?}"))?;
-        if replayed.out_of_range > 0 {
-            return Err(format!("activity log: more than {SLOTS} slots"));
-        }
+    let replayed = replay(
+        layout.stripes(),
+        |block| disk.read_meta(al_sector + u64::from(block) * 8, TRANSACTION_BYTES),
+        &mut slots,
+    )
+    .map_err(|error| format!("activity log: {error:?}"))?;
+    if replayed.out_of_range > 0 {
+        return Err(format!("activity log: more than {SLOTS} slots"));
     }
+    slots.retain(|extent| *extent != FREE_EXTENT);
+    Ok(slots)
+}
+
+fn apply_log(disk: &mut Disk, layout: &Layout, superblock: &Superblock) -> Result<(), String> {
     let bits = bits_for_sectors(superblock.effective_size);
-    for extent in slots.into_iter().filter(|extent| *extent != FREE_EXTENT) {
-        for bit in u64::from(extent) * 1024..(u64::from(extent) + 1) * 1024 {
+    for extent in hot_extents(disk, layout)? {
+        for bit in u64::from(extent) * BLOCKS_IN_EXTENT..(u64::from(extent) + 1) * BLOCKS_IN_EXTENT
+        {
             if bit >= bits {
                 break;
             }
