@@ -4,7 +4,7 @@
 MAKEFLAGS += --no-print-directory
 export DRBD_LAB ?= $(HOME)/.cache/drbd-lab
 
-.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair matrix bench test sim sim-mutants fuzz
+.PHONY: module help install lab test-host gates rust-analyzer guest clean demo pair matrix bench test sim lab-debug module-debug sim-mutants fuzz
 
 module: ## build drbd.ko (the default)
 	@scripts/build-module modules
@@ -17,6 +17,12 @@ install: ## install drbd.ko for the running kernel (Debian 13 with the 7.3 of ba
 
 lab: ## make the lab: root file system, toolchain, stock kernel, guests (once, about 6 minutes)
 	@scripts/lab/setup
+
+lab-debug: lab ## make the debug kernel for guests: lockdep and the like (once, 30 minutes of processor time, 3 GB)
+	@scripts/lab/setup-debug
+
+module-debug: lab-debug
+	@DRBD_KERNEL=debug scripts/build-module modules
 
 guest: ## start a guest with drbd.ko and open a shell in it
 	@scripts/guest shell
@@ -39,7 +45,7 @@ fuzz: ## bytes that a fuzzer invents, for every decoder and from a hostile peer;
 demo: lab module ## two stock machines mirror a disk, lose one, and become whole again: the story, as it happens
 	@scripts/demo
 
-pair: lab module ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards, KERNEL=watched a kernel that checks memory
+pair: lab module$(if $(filter debug,$(KERNEL)),-debug) ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards, KERNEL=watched|debug a kernel that checks memory, or locks
 	@python3 -m tests.pair --kernel $(or $(KERNEL),stock) --a $(or $(A),rust) --b $(or $(B),rust) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
 
 matrix: lab module ## every scenario in every role: ours with ours, with the kernel's own as the peer, and the other way round (hours); SCENARIO='loop resync'

@@ -2,7 +2,7 @@
 # Which kernel this tree is built for, and where: on this machine, or inside the lab.
 # shellcheck shell=bash
 
-# DRBD_KERNEL: another installed kernel than the one that runs.
+# DRBD_KERNEL: another installed kernel than the one that runs; `debug` is that of `make lab-debug`, which is in the lab.
 release=${DRBD_KERNEL:-$(uname -r)}
 headers=$(readlink -f "/lib/modules/$release/build" || true)
 
@@ -38,6 +38,10 @@ on_kernel() {
 	else
 		[ -e "$lab/stamps/rust-metadata" ] || fail "there is no lab in $lab to build in; make it with: make lab"
 		path=/usr/src/drbd-headers-$(lab_kernel)
+		if [ "$release" = debug ]; then
+			path=$debug_kernel
+			[ -e "$lab/stamps/debug-guest" ] || fail "there is no debug kernel in $lab; make it with: make lab-debug"
+		fi
 		set -- "${@//@headers@/$path}"
 		"$tree/scripts/lab/enter" "${@//@tree@//drbd}" 2> >(sed -u 's|/drbd/||g' >&2)
 	fi

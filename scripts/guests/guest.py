@@ -48,7 +48,7 @@ class Guest:
         socket_path.unlink(missing_ok=True)
         self._channel = Channel(self.name, socket_path)
         initramfs = self.folder / "initramfs"
-        initramfs.write_bytes((self._lab.home / "guest/initramfs.cpio").read_bytes() + self._own_archive())
+        initramfs.write_bytes((self._lab.kernel_folder / "initramfs.cpio").read_bytes() + self._own_archive())
         with open(self.folder / "qemu.log", "ab") as log:
             self._qemu = self._lab.spawn(
                 self._command(socket_path, initramfs),
@@ -201,13 +201,14 @@ class Guest:
         home = self._lab.home
         accelerator = self._lab.accelerator
         options = f"console=ttyS0 panic=-1 quiet random.trust_cpu=on mitigations=off {self._lab.kernel_options} {self._kernel_options}"
-        kernel, processor = home / "guest/vmlinuz", "host"
+        kernel, processor = self._lab.kernel_folder / "vmlinuz", "host"
         if accelerator == "tcg":
             # What costs an emulated processor seconds, and tells nothing about DRBD.
             accelerator, processor = "tcg,thread=multi", "Nehalem"
             options += " nokaslr no_timer_check tsc=reliable lpj=4000000 cryptomgr.notests audit=0 nopti lsm="
-            if (home / "guest/vmlinux").exists():
-                kernel = home / "guest/vmlinux"
+        unpacked = self._lab.kernel_folder / "vmlinux"
+        if unpacked.exists() and (accelerator != "kvm" or not kernel.exists()):
+            kernel = unpacked
         command = [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35,usb=off,vmport=off,smbus=off,sata=off", "-accel", accelerator, "-cpu", processor,

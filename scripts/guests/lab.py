@@ -13,13 +13,15 @@ from .guest import START_SECONDS, Guest
 from .link import DirectLink, Link
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-# How guests can start the stock kernel: how many times longer than usual something may take, and words for the command
-# line.
+# The kernels that guests can start: the folder of the lab, how many times longer than usual something may take, and words
+# for the command line.
 KERNELS = {
-    "stock": (1, ""),
-    # What it can watch by itself: every object of a slab and every page is checked when it is given out and given back,
-    # and whoever asked for it is remembered; tasks are preempted wherever that is possible.
-    "watched": (2, "slub_debug=FZPU page_poison=1 kfence.sample_interval=100 preempt=full"),
+    "stock": ("guest", 1, ""),
+    # The same with what it can watch by itself: every object of a slab and every page is checked when it is given out and
+    # given back, and whoever asked for it is remembered; tasks are preempted wherever that is possible.
+    "watched": ("guest", 2, "slub_debug=FZPU page_poison=1 kfence.sample_interval=100 preempt=full"),
+    # That of `make lab-debug`.
+    "debug": ("guest-debug", 4, "page_poison=1 no_hash_pointers"),
 }
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -39,7 +41,10 @@ class Lab:
         self.home = pathlib.Path(os.environ.get("DRBD_LAB") or pathlib.Path.home() / ".cache/drbd-lab")
         if not (self.home / "guest/root.erofs").exists():
             raise SystemExit(f"there is no lab in {self.home}; make it with: make lab")
-        self.patience, options = KERNELS[kernel]
+        folder, self.patience, options = KERNELS[kernel]
+        self.kernel_folder = self.home / folder
+        if not (self.kernel_folder / "initramfs.cpio").exists():
+            raise SystemExit(f"there is no {self.kernel_folder}; make it with: make lab-debug")
         self.kernel_options = f"{options} {os.environ.get('DRBD_KERNEL_OPTIONS', '')}".strip()
         self.accelerator = accelerator(self.home)
         self._guests = []

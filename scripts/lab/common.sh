@@ -8,6 +8,8 @@ lab=${DRBD_LAB:-$HOME/.cache/drbd-lab}
 rootfs=$lab/rootfs
 tree=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 series=7.3
+# Where the debug kernel is built, inside the root file system.
+debug_kernel=/usr/src/drbd-debug-kernel
 
 say() { printf 'lab: %s\n' "$*"; }
 fail() { printf 'lab: error: %s\n' "$*" >&2; exit 1; }

@@ -19,9 +19,9 @@ def parse():
     parser = argparse.ArgumentParser(prog="python3 -m tests.pair", description="Scenarios on guests with the stock kernel.")
     parser.add_argument("--a", choices=["rust", "c"], default="rust", help="driver of the first guest, alpha")
     parser.add_argument("--b", choices=["rust", "c"], default="rust", help="driver of the second guest, beta")
-    parser.add_argument("--kernel", choices=KERNELS, default="stock", help="the kernel as it is, or told to check its memory")
+    parser.add_argument("--kernel", choices=KERNELS, default="stock", help="the kernel as it is, told to check its memory, or made to check its locks")
     parser.add_argument("--cpus", type=int, default=1, help="processors of each guest")
-    parser.add_argument("--module", type=pathlib.Path, default=TREE / "drbd.ko", help="our driver (default: %(default)s)")
+    parser.add_argument("--module", type=pathlib.Path, help="our driver (default: drbd.ko, or build/debug/drbd.ko)")
     parser.add_argument("--folder", type=pathlib.Path, help="where disks and logs go (default: build/pair-A-B)")
     parser.add_argument("--list", action="store_true", help="names the scenarios and ends")
     parser.add_argument("--keep", action="store_true", help="stops at the first failure and takes commands: a COMMAND or b COMMAND")
@@ -51,8 +51,10 @@ def main():
             print(f"{item.title:40} {(item.function.__doc__ or '').splitlines()[0]}")
         return 0
     suffix = "" if options.kernel == "stock" else f"-{options.kernel}"
+    debug = options.kernel == "debug"
+    options.module = options.module or TREE / ("build/debug/drbd.ko" if debug else "drbd.ko")
     if "rust" in (options.a, options.b) and not options.module.exists():
-        sys.exit(f"{options.module} is not there; build it with: make module")
+        sys.exit(f"{options.module} is not there; build it with: make module{'-debug' if debug else ''}")
     folder = fresh_folder(options.folder or TREE / f"build/pair-{options.a}-{options.b}{suffix}")
     with Cluster(folder, (options.a, options.b), options.module, options.kernel, options.cpus) as cluster:
         runner = Runner(cluster, folder / "logs", options.keep or options.look, options.look)

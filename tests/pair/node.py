@@ -149,6 +149,11 @@ class Node:
         places = [(words[2 if words[0].startswith("0x") else 1], use) for words, use in uses if len(words) > 2]
         return [use for place, use in places if place.startswith("0x") and any(int(place, 16) in code for code in self._code)]
 
+    def locks_are_watched(self):
+        """Whether lockdep still looks; None on kernels without. It ends when it has reported something, or is full."""
+        looks = self.text("sed -n 's/.*debug_locks: *//p' /proc/lockdep_stats 2>/dev/null || true").strip()
+        return looks == "1" if looks else None
+
     def clean(self):
         """Takes away what a scenario left: processes, mounts, resources, the driver."""
         for running in self._started:

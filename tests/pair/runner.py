@@ -45,6 +45,7 @@ class Runner:
                 break
         if not self.keep:
             self._look_for_leaks()
+            self._look_at_lockdep()
         return not self.failed
 
     def _look_for_leaks(self):
@@ -55,6 +56,13 @@ class Runner:
                 self.logs.mkdir(parents=True, exist_ok=True)
                 (self.logs / f"leaks.{node.name}.log").write_text("\n\n".join(leaks))
                 print(f"FAILED {len(leaks)} places of {node.name} kept memory: {self.logs / f'leaks.{node.name}.log'}\n{leaks[0]}", flush=True)
+
+    def _look_at_lockdep(self):
+        """On kernels that have it: nothing made it end before the last scenario did."""
+        for node in self.cluster.running():
+            if node.locks_are_watched() is False:
+                self.failed.append(f"{node.name}: lockdep has ended")
+                print(f"FAILED {node.name}: lockdep had ended before the scenarios", flush=True)
 
     def _one(self, scenario, leave):
         started = time.monotonic()
