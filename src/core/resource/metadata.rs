@@ -545,6 +545,7 @@ impl Resource<'_> {
         };
         disk.bitmap.mark_clean(page);
         disk.metadata.pages_in_flight = disk.metadata.pages_in_flight.saturating_add(1);
+        disk.metadata.next_page = page.saturating_add(1);
         self.count_bitmap_write(index);
         self.disk_io_begins(index);
         self.effect(Effect::WriteBitmapPage {
@@ -667,7 +668,13 @@ impl Resource<'_> {
             if disk.metadata.transaction != TransactionPhase::None || disk.failed {
                 return false;
             }
-            let Some(page) = disk.bitmap.next_dirty(0) else {
+            let next = if disk.metadata.pages_in_flight == 0 {
+                0
+            } else {
+                disk.metadata.next_page
+            };
+            let Some(page) = disk.bitmap.next_dirty(next) else {
+                // What was changed again while it was on its way waits for the others.
                 return disk.metadata.pages_in_flight == 0;
             };
             if disk.metadata.pages_in_flight >= PAGES_AT_ONCE || !room {

@@ -65,6 +65,7 @@ seeds! {
     verify_wanted_in_a_handshake = 1548,
     uuid_of_a_resync_that_was_over = 20010,
     bitmap_of_a_disk_about_to_be_closed = 45799,
+    two_writes_of_one_page_of_the_bitmap = 6001544,
 }
 
 #[test]
