@@ -5,7 +5,7 @@
 use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::Operation;
 
-use super::{expect, Story, ALICE, BOB};
+use super::{Story, ALICE, BOB};
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
 
@@ -23,18 +23,11 @@ pub const LATER_EPOCH: Story = Story {
         world.synced()?;
         world.nodes[ALICE].latency = 10;
         world.nodes[BOB].habits = vec![Habit::slow(Work::Flush, 40_000)];
-        let first = world.put_write(ALICE, 100, 8);
-        expect(
-            world.request_result(first) == Some(true),
-            "a write succeeds",
-        )?;
+        world.written(ALICE, 100, 8)?;
         // The same instant says nothing about before and after.
         world.run(100);
         let flush = world.put_request(ALICE, Operation::Flush, 0, 0);
-        expect(
-            world.request_result(flush) == Some(true),
-            "a flush succeeds",
-        )?;
+        world.succeeds(flush, "a flush succeeds")?;
         world.run(100);
         world.put_write(ALICE, 1000, 8);
         let pause = world.rng.range(2000, 30_000);

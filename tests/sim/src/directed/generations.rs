@@ -20,16 +20,6 @@ fn alone(world: &mut World<'_>) -> Told {
     })
 }
 
-/// A write that succeeds; its number, which is what it writes.
-fn written(world: &mut World<'_>, node: usize, sector: u64) -> Result<u64, String> {
-    let number = world.put_write(node, sector, 8);
-    expect(
-        world.request_result(number) == Some(true),
-        "a write succeeds",
-    )?;
-    Ok(number)
-}
-
 /// Both have what the other lacks, acknowledged: they meet, and nobody's data is thrown away.
 fn parted(world: &mut World<'_>, kept: &[(usize, u64, u64)]) -> Told {
     world.reach("that both look for each other", |world| {
@@ -66,25 +56,21 @@ pub const LOST_TARGET: Story = Story {
     happen: |world| {
         world.synced()?;
         alone(world)?;
-        written(world, ALICE, 500)?;
+        world.written(ALICE, 500, 8)?;
         world.set_network(true);
-        world.reach("a resync", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.connection == ConnectionState::SyncTarget)
+        world.reach_state("a resync", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
         })?;
-        world.reach("the end of a resync", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.disk == DiskState::UpToDate)
+        world.reach_state("the end of a resync", BOB, |state| {
+            state.disk == DiskState::UpToDate
         })?;
         // With all that is in the cable, the target's last answers among it.
         world.set_network(false);
         world.cut();
         alone(world)?;
-        let here = written(world, ALICE, 1000)?;
+        let here = world.written(ALICE, 1000, 8)?;
         world.command(BOB, Admin::Promote(0))?;
-        let there = written(world, BOB, 1500)?;
+        let there = world.written(BOB, 1500, 8)?;
         world.command(ALICE, Admin::Demote(0))?;
         parted(world, &[(ALICE, 1000, here), (BOB, 1500, there)])
     },
@@ -102,16 +88,14 @@ pub const NEW_UUID: Story = Story {
         world.synced()?;
         world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, 5 * SECOND)];
         world.set_network(false);
-        world.reach("the loss of the peer", |world| {
-            world
-                .engine_state(ALICE, 0)
-                .is_some_and(|state| state.connection < ConnectionState::Connected)
+        world.reach_state("the loss of the peer", ALICE, |state| {
+            state.connection < ConnectionState::Connected
         })?;
-        let here = written(world, ALICE, 1000)?;
+        let here = world.written(ALICE, 1000, 8)?;
         world.crash(ALICE);
         world.nodes[ALICE].habits.clear();
         world.command(BOB, Admin::Promote(0))?;
-        let there = written(world, BOB, 1500)?;
+        let there = world.written(BOB, 1500, 8)?;
         world.reboot(ALICE);
         parted(world, &[(ALICE, 1000, here), (BOB, 1500, there)])
     },
@@ -121,7 +105,7 @@ pub const NEW_UUID: Story = Story {
 fn outdated(world: &mut World<'_>) -> Told {
     world.synced()?;
     alone(world)?;
-    written(world, ALICE, 1000)?;
+    world.written(ALICE, 1000, 8)?;
     world.command(BOB, Admin::Outdate(0))?;
     world.run(SECOND);
     Ok(())

@@ -22,16 +22,12 @@ pub const NOTHING_HEARD: Story = Story {
         world.up(BOB);
         world.reach("a connection", World::is_connected)?;
         world.command(BOB, Admin::Detach(0))?;
-        world.reach("a node without a disk", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.disk == DiskState::Diskless)
+        world.reach_state("a node without a disk", BOB, |state| {
+            state.disk == DiskState::Diskless
         })?;
         world.cut();
-        world.reach("a handshake", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.connection == ConnectionState::WFReportParams)
+        world.reach_state("a handshake", BOB, |state| {
+            state.connection == ConnectionState::WFReportParams
         })?;
         // Nothing comes any more, and nobody has missed it yet.
         world.set_network(false);

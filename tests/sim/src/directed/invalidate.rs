@@ -21,10 +21,8 @@ pub const INVALIDATE: Story = Story {
         world.rot(BOB, 0, rotten);
         world.nodes[BOB].habits = vec![Habit::slow(Work::BitmapPage, SECOND)];
         world.command(BOB, Admin::Disconnect)?;
-        world.reach("the loss of the peer", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.connection == ConnectionState::StandAlone)
+        world.reach_state("the loss of the peer", BOB, |state| {
+            state.connection == ConnectionState::StandAlone
         })?;
         // The marks of that are written by now.
         world.run(3 * SECOND);

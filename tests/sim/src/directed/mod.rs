@@ -109,6 +109,19 @@ impl<'a> World<'a> {
             .ok_or(format!("node {node} is down"))
     }
 
+    /// Waits until the state of a node that is up is so.
+    fn reach_state(&mut self, what: &str, node: usize, is: impl Fn(&State) -> bool) -> Told {
+        self.reach(what, |world| {
+            world.engine_state(node, 0).is_some_and(|state| is(&state))
+        })
+    }
+
+    /// The cable is out, and a node has noticed.
+    fn lose_peer(&mut self) -> Told {
+        self.set_network(false);
+        self.reach("the loss of the peer", |world| !world.is_connected())
+    }
+
     /// Both connected, alice a Primary with the data, both UpToDate.
     fn synced(&mut self) -> Told {
         self.up(ALICE);
@@ -151,6 +164,18 @@ impl<'a> World<'a> {
             Operation::Read | Operation::Flush => Vec::new(),
         };
         self.submit(node, 0, io(what, sector, sectors), values)
+    }
+
+    /// Waits for the end of a request, which has to be a good one.
+    fn succeeds(&mut self, number: u64, what: &str) -> Told {
+        expect(self.request_result(number) == Some(true), what)
+    }
+
+    /// A write that succeeds; its number, which is what it writes.
+    fn written(&mut self, node: usize, sector: u64, sectors: u64) -> Result<u64, String> {
+        let number = self.put_write(node, sector, sectors);
+        self.succeeds(number, "a write succeeds")?;
+        Ok(number)
     }
 
     /// Disks and cables work again, and an administrator puts everything right that needs one.

@@ -18,24 +18,17 @@ pub const PRIMARY_TARGET: Story = Story {
     setup: |_| Setup::default(),
     happen: |world| {
         world.synced()?;
-        world.set_network(false);
-        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.lose_peer()?;
         let mut written = Vec::new();
         for spot in 0..4 {
-            let number = world.put_write(ALICE, spot * 1000, 8);
-            expect(
-                world.request_result(number) == Some(true),
-                "a write succeeds",
-            )?;
+            let number = world.written(ALICE, spot * 1000, 8)?;
             written.push((spot * 1000, number));
         }
         world.command(ALICE, Admin::Demote(0))?;
         world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, 200_000)];
         world.set_network(true);
-        world.reach("a resync", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.connection == ConnectionState::SyncTarget)
+        world.reach_state("a resync", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
         })?;
         world.command(BOB, Admin::Promote(0))?;
         for _ in 0..40 {
@@ -50,10 +43,7 @@ pub const PRIMARY_TARGET: Story = Story {
 
 fn read_is(world: &mut World<'_>, node: usize, sector: u64, value: u64) -> Told {
     let number = world.put_request(node, Operation::Read, sector, 8);
-    expect(
-        world.request_result(number) == Some(true),
-        "a read succeeds",
-    )?;
+    world.succeeds(number, "a read succeeds")?;
     let held = &world.history.records[&number].values;
     if held.iter().all(|held| *held == value) {
         Ok(())
@@ -80,17 +70,12 @@ pub const WORTHLESS_DISK: Story = Story {
     happen: |world| {
         world.synced()?;
         world.command(ALICE, Admin::Detach(0))?;
-        world.reach("a Primary without a disk", |world| {
-            world
-                .engine_state(ALICE, 0)
-                .is_some_and(|state| state.disk == DiskState::Diskless)
+        world.reach_state("a Primary without a disk", ALICE, |state| {
+            state.disk == DiskState::Diskless
         })?;
         world.nodes[BOB].habits = vec![Habit::failing(Work::PeerWrite)];
         let write = world.put_write(ALICE, 100, 8);
-        expect(
-            world.request_result(write) == Some(true),
-            "a write succeeds with protocol A",
-        )?;
+        world.succeeds(write, "a write succeeds with protocol A")?;
         let read = world.put_request(ALICE, Operation::Read, 100, 8);
         let result = world.request_result(read);
         expect(result.is_some(), "a read ends")?;

@@ -4,7 +4,7 @@
 
 use drbd_core::state::ConnectionState;
 
-use super::{expect, Story, ALICE, BOB, SECOND};
+use super::{Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
@@ -17,24 +17,17 @@ pub const SLOW_METADATA: Story = Story {
     setup: |_| Setup::default(),
     happen: |world| {
         world.synced()?;
-        world.set_network(false);
-        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.lose_peer()?;
         for spot in 0..10 {
-            let number = world.put_write(ALICE, spot * 400, 30);
-            expect(
-                world.request_result(number) == Some(true),
-                "a write succeeds",
-            )?;
+            world.written(ALICE, spot * 400, 30)?;
         }
         // What is written at the loss of the peer is done by now.
         world.run(SECOND);
         let work = [Work::Superblock, Work::BitmapPage][world.seed as usize % 2];
         world.nodes[BOB].habits = vec![Habit::slow(work, 3 * SECOND)];
         world.set_network(true);
-        world.reach("a resync", |world| {
-            world
-                .engine_state(BOB, 0)
-                .is_some_and(|state| state.connection == ConnectionState::SyncTarget)
+        world.reach_state("a resync", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
         })?;
         let pause = world.rng.range(0, 200_000);
         world.run(pause);
@@ -51,20 +44,13 @@ pub const OLD_SYNC_UUID: Story = Story {
     setup: |_| Setup::default(),
     happen: |world| {
         world.synced()?;
-        world.set_network(false);
-        world.reach("the loss of the peer", |world| !world.is_connected())?;
-        let number = world.put_write(ALICE, 500, 30);
-        expect(
-            world.request_result(number) == Some(true),
-            "a write succeeds",
-        )?;
+        world.lose_peer()?;
+        world.written(ALICE, 500, 30)?;
         world.run(SECOND);
         world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, 5 * SECOND)];
         world.set_network(true);
-        world.reach("a source", |world| {
-            world
-                .engine_state(ALICE, 0)
-                .is_some_and(|state| state.connection == ConnectionState::SyncSource)
+        world.reach_state("a source", ALICE, |state| {
+            state.connection == ConnectionState::SyncSource
         })?;
         let pause = world.rng.range(0, 2_000_000);
         world.run(pause);

@@ -23,10 +23,7 @@ pub const SUSPENDED: Story = Story {
             "a write waits",
         )?;
         world.command(ALICE, Admin::ResumeIo(0))?;
-        expect(
-            world.request_result(number) == Some(true),
-            "a write goes on when I/O is resumed",
-        )
+        world.succeeds(number, "a write goes on when I/O is resumed")
     },
 };
 
@@ -40,10 +37,8 @@ pub const OVERLAPPING: Story = Story {
         world.synced()?;
         if world.seed % 2 == 0 {
             world.command(ALICE, Admin::Detach(0))?;
-            world.reach("a Primary without a disk", |world| {
-                world
-                    .engine_state(ALICE, 0)
-                    .is_some_and(|state| state.disk == DiskState::Diskless)
+            world.reach_state("a Primary without a disk", ALICE, |state| {
+                state.disk == DiskState::Diskless
             })?;
         } else {
             world.command(ALICE, Admin::Disconnect)?;
@@ -53,10 +48,7 @@ pub const OVERLAPPING: Story = Story {
         let numbers = [(100, 8), (104, 16), (96, 8), (96, 40)]
             .map(|(sector, sectors)| world.put_write(ALICE, sector, sectors));
         for number in numbers {
-            expect(
-                world.request_result(number) == Some(true),
-                "a write goes on when the one before it is done",
-            )?;
+            world.succeeds(number, "a write goes on when the one before it is done")?;
         }
         world.mend()
     },

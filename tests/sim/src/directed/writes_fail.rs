@@ -49,19 +49,12 @@ pub const PEER_WRITE: Story = Story {
 
 fn fails_on(world: &mut World<'_>, node: usize, work: Work) -> Told {
     world.synced()?;
-    let before = world.put_write(ALICE, 100, 40);
-    expect(
-        world.request_result(before) == Some(true),
-        "a write succeeds",
-    )?;
+    world.written(ALICE, 100, 40)?;
     world.settled()?;
     world.nodes[node].habits = vec![Habit::failing(work)];
     let what = operation(world);
     let number = world.put_request(ALICE, what, 108, 16);
-    expect(
-        world.request_result(number) == Some(true),
-        "a write succeeds that one of two good disks has",
-    )?;
+    world.succeeds(number, "a write succeeds that one of two good disks has")?;
     world.reach("the end of a good disk", |world| {
         world
             .engine_state(node, 0)
@@ -69,7 +62,7 @@ fn fails_on(world: &mut World<'_>, node: usize, work: Work) -> Told {
     })?;
     world.nodes[node].habits.clear();
     let read = world.put_request(ALICE, Operation::Read, 108, 16);
-    expect(world.request_result(read) == Some(true), "a read succeeds")?;
+    world.succeeds(read, "a read succeeds")?;
     let value = match what {
         Operation::Write => number,
         _ => 0,
@@ -82,11 +75,7 @@ fn fails_on(world: &mut World<'_>, node: usize, work: Work) -> Told {
     // The activity log turns to other extents, and forgets this one.
     for round in 0..2 {
         for extent in 1..5 {
-            let number = world.put_write(ALICE, extent * 8192 + round, 8);
-            expect(
-                world.request_result(number) == Some(true),
-                "a write succeeds",
-            )?;
+            world.written(ALICE, extent * 8192 + round, 8)?;
         }
     }
     // The good disk remains one.
@@ -106,14 +95,9 @@ pub const RESYNC_WRITE: Story = Story {
     setup,
     happen: |world| {
         world.synced()?;
-        world.set_network(false);
-        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.lose_peer()?;
         for spot in 0..5 {
-            let number = world.put_write(ALICE, spot * 500, 30);
-            expect(
-                world.request_result(number) == Some(true),
-                "a write succeeds",
-            )?;
+            world.written(ALICE, spot * 500, 30)?;
         }
         world.nodes[BOB].habits = vec![Habit::failing(Work::ResyncWrite)];
         world.set_network(true);
