@@ -249,6 +249,11 @@ impl Resource<'_> {
         Ok(Received::Done)
     }
 
+    /// Whether the peer is being asked for something.
+    pub(super) fn has_operation(&self) -> bool {
+        self.operations.current.is_some()
+    }
+
     /// Whether the peer's answer to our own wish comes before its wish can be looked at. The node that decides conflicts
     /// answers at once; its later wish may overtake the answer, which comes on the other socket. To act on it first would
     /// be to decide about a state that the peer does not know.

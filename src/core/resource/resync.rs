@@ -44,12 +44,14 @@ impl Resource<'_> {
             {
                 return Ok(Received::Done)
             }
-            // It belongs to a resync of before our disk was attached; the peer's view of this one comes behind it.
-            ConnectionState::Connected if device.state.disk == DiskState::Negotiating => {
+            // It belongs to a resync that is over here: a disk was given up, or attached anew, while this was on its way. The
+            // resync may also be our own wish, and the peer's consent, which comes on the other socket, not here yet.
+            ConnectionState::Connected
+                if device.state.disk == DiskState::Negotiating || !self.has_operation() =>
+            {
                 return Ok(Received::Done)
             }
-            // Our own part is not done: the peer's consent comes on the other socket, all bits are being set, or our
-            // bitmap is not sent.
+            // Our own part is not done: that consent is missing, all bits are being set, or our bitmap is not sent.
             _ => return Ok(Received::Wait),
         }
         let primary = device.state.role == Role::Primary;
