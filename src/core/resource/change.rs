@@ -485,12 +485,20 @@ pub(super) fn without_false_hope(old: &State, change: Change) -> Change {
     }
     let doubtful = |disk: DiskState| matches!(disk, DiskState::Outdated | DiskState::Consistent);
     match old.connection {
-        C::StartingSyncT | C::WFBitMapT | C::WFSyncUUID | C::PausedSyncT | C::Behind
+        // One that was paused has not begun either: its target is still called what it was.
+        C::StartingSyncT
+        | C::WFBitMapT
+        | C::WFSyncUUID
+        | C::SyncTarget
+        | C::PausedSyncT
+        | C::Behind
             if doubtful(new.disk) =>
         {
             change.disk(DiskState::Inconsistent)
         }
-        C::StartingSyncS | C::WFBitMapS | C::PausedSyncS | C::Ahead if doubtful(new.peer_disk) => {
+        C::StartingSyncS | C::WFBitMapS | C::SyncSource | C::PausedSyncS | C::Ahead
+            if doubtful(new.peer_disk) =>
+        {
             change.peer_disk(DiskState::Inconsistent)
         }
         _ => change,

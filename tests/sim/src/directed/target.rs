@@ -2,9 +2,9 @@
 
 //! The target of a resync, and what its disk says of it.
 
-use drbd_core::state::ConnectionState;
+use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{Story, ALICE, BOB, SECOND};
+use super::{expect, Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
@@ -57,6 +57,64 @@ pub const OLD_SYNC_UUID: Story = Story {
         world.command(BOB, Admin::DetachForced(0))?;
         world.nodes[ALICE].habits.clear();
         world.command(BOB, Admin::Attach(0))?;
+        world.mend()
+    },
+};
+
+/// A node that is about to be the source asks whether it may detach, and begins before the answer is there: the word about it
+/// comes to a target that has given the resync up already, and must not wait for another one.
+pub const LATE_SYNC_UUID: Story = Story {
+    name: "late sync UUID",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 200_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.written(ALICE, 500, 30)?;
+        world.command(ALICE, Admin::Demote(0))?;
+        world.run(SECOND);
+        world.set_network(true);
+        world.reach_state("a source to be", ALICE, |state| {
+            state.connection == ConnectionState::WFBitMapS
+        })?;
+        let pause = world.rng.range(0, 250_000);
+        world.run(pause);
+        world.command(ALICE, Admin::Detach(0))?;
+        world.run(SECOND);
+        world.command(ALICE, Admin::Attach(0))?;
+        world.mend()
+    },
+};
+
+/// A target's resync is paused, and goes on before the target has noted that it began: its word about that still says that its
+/// disk is Outdated. The Primary's own disk must not be detached for it.
+pub const PAUSED: Story = Story {
+    name: "paused resync",
+    seeds: 3,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.written(ALICE, 500, 30)?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::PeerRead, 10 * SECOND)];
+        world.command(BOB, Admin::PauseSync(0))?;
+        world.set_network(true);
+        world.reach_state("a paused source", ALICE, |state| {
+            state.connection == ConnectionState::PausedSyncS
+        })?;
+        world.command(BOB, Admin::ResumeSync(0))?;
+        world.reach_state("a source", ALICE, |state| {
+            state.connection == ConnectionState::SyncSource
+        })?;
+        expect(
+            world.command(ALICE, Admin::Detach(0)).is_err(),
+            "the only disk with all of the data stays",
+        )?;
+        let state = world.state(ALICE)?;
+        expect(state.disk == DiskState::UpToDate, "it is in use")?;
         world.mend()
     },
 };
