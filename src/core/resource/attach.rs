@@ -155,11 +155,7 @@ impl<'m> Resource<'m> {
         }
         let [current, ..] = attachment.superblock.uuids;
         let in_use = state.role == Role::Primary || state.peer == Role::Primary;
-        if state.peer_disk != DiskState::UpToDate
-            && device.exposed_uuid != 0
-            && in_use
-            && !same_data(device.exposed_uuid, current)
-        {
+        if state.peer_disk != DiskState::UpToDate && in_use && !device.has_seen(current) {
             return Err(AttachError::DataNotCurrent);
         }
         let wanted = attachment.conf.disk_size;
@@ -249,6 +245,19 @@ impl<'m> Resource<'m> {
 }
 
 impl Device<'_> {
+    /// Whether data of this name is what applications saw last.
+    pub(super) fn has_seen(&self, current: u64) -> bool {
+        self.exposed_uuid == 0 || same_data(self.exposed_uuid, current)
+    }
+
+    /// The same of the data on our own disk.
+    pub(super) fn has_seen_own_data(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| {
+            let [current, ..] = disk.superblock.uuids;
+            self.has_seen(current)
+        })
+    }
+
     /// The activity log that requests have references to is going.
     fn forget_extents(&mut self) {
         for (_, request) in self.requests.iter_mut() {

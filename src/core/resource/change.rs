@@ -35,15 +35,9 @@ impl Resource<'_> {
                 .any(|(_, device)| device.state.peer == Role::Primary),
             open: device.is_some_and(|device| device.open_count > 0),
             state_sent: self.connection.state_sent,
-            negotiating_fallback: device.and_then(|device| device.attach_result).filter(|_| {
-                device.is_some_and(|device| {
-                    device.disk.as_ref().is_some_and(|disk| {
-                        let [current, ..] = disk.superblock.uuids;
-                        device.exposed_uuid == 0
-                            || crate::uuid::same_data(device.exposed_uuid, current)
-                    })
-                })
-            }),
+            negotiating_fallback: device
+                .filter(|device| device.has_seen_own_data())
+                .and_then(|device| device.attach_result),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The first words of two nodes: what they speak, how they are configured, and whose data is newer.
 
 use super::connection::{DataItem, Phase};
-use super::device::{AfterBitmap, BitmapTask, DeviceIndex};
+use super::device::{AfterBitmap, BitmapTask, Device, DeviceIndex};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
@@ -405,21 +405,19 @@ impl Resource<'_> {
             .peer(peer.role)
             .peer_disk(peer_disk)
             .peer_paused(peer.after_dependency_paused || peer.user_paused);
-        // Before the UUIDs of a peer with a disk are here, nobody knows what ours is worth.
-        let compared = device.peer.uuids.is_some() || peer.disk < DiskState::Negotiating;
-        if device.state.disk == DiskState::Negotiating
-            && compared
-            && matches!(connection, C::Connected | C::WFBitMapS)
-        {
-            if let Some(disks) = device.attach_result {
-                change = change.disk(disks.own);
-            }
+        let own_disk = device.state.disk;
+        if let Some(disk) = device.settled_disk(old, peer, connection) {
+            change = change.disk(disk);
         }
-        let disk = change.disk.unwrap_or(device.state.disk);
+        let disk = change.disk.unwrap_or(own_disk);
         if disk == DiskState::Outdated && peer.disk < DiskState::Negotiating {
             // A connection makes Outdated data UpToDate, because the handshake has settled what it is worth. A peer
             // without a disk settles nothing.
             change = change.disk(DiskState::Inconsistent);
+        }
+        if change.disk == Some(DiskState::Failed) {
+            let why = "The attached disk does not have the data that is in use.";
+            self.log(index, LogMessage::HandshakeRefused(why));
         }
         let connecting = old.connection < C::Connected && connection >= C::Connected;
         if let Err(code) = self.change(index, change, !connecting) {
@@ -542,6 +540,34 @@ impl Resource<'_> {
             },
             policies: Policies::from(conf),
         })
+    }
+}
+
+impl Device<'_> {
+    /// What a disk that is being attached turns out to be by the peer's word; `None` where that is open yet, or there is none.
+    fn settled_disk(
+        &self,
+        old: &State,
+        peer: &State,
+        connection: ConnectionState,
+    ) -> Option<DiskState> {
+        use ConnectionState as C;
+        let peer_has_disk = peer.disk >= DiskState::Negotiating;
+        // Before the UUIDs of a peer with a disk are here, nobody knows what ours is worth.
+        let compared = self.peer.uuids.is_some() || !peer_has_disk;
+        if self.state.disk != DiskState::Negotiating
+            || !compared
+            || !matches!(connection, C::Connected | C::WFBitMapS)
+        {
+            return None;
+        }
+        let result = self.attach_result?;
+        // It may have been allowed for the data that the peer had, and that is out of reach now.
+        let in_use = old.role == Role::Primary || peer.role == Role::Primary;
+        if !peer_has_disk && in_use && !self.has_seen_own_data() {
+            return Some(DiskState::Failed);
+        }
+        Some(result.own)
     }
 }
 

@@ -152,8 +152,13 @@ impl Resource<'_> {
         if skip {
             self.skip_initial_sync(index, current);
         }
+        // A Primary that gets a disk back goes on with it only where it has what was used last.
+        let comes_back = newcomer && state.peer == Role::Primary;
         if state.connection >= ConnectionState::Connected && state.disk < DiskState::Inconsistent {
-            if let Some(device) = self.device_mut(index) {
+            if let Some(device) = self
+                .device_mut(index)
+                .filter(|device| !comes_back || device.exposed_uuid == 0)
+            {
                 device.expose(current);
             }
         }

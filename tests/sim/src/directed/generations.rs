@@ -153,3 +153,31 @@ pub const OUTDATED_MEETS_DISKLESS: Story = Story {
         world.mend()
     },
 };
+
+/// A Primary without a disk attaches its old one, which is good enough as long as the peer has the data that is in use. The
+/// peer's disk goes at the same moment.
+pub const OLD_DISK: Story = Story {
+    name: "old disk attached as the peer's goes",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 100_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::DetachForced(0))?;
+        let value = world.written(ALICE, 1000, 8)?;
+        world.run(SECOND);
+        world.admin(ALICE, Admin::Attach(0));
+        let pause = world.rng.range(0, 100_000);
+        world.run(pause);
+        world.admin(BOB, Admin::DetachForced(0));
+        world.run(2 * SECOND);
+        let has_it = world.nodes[ALICE].disks[0].look(1000, 1)[0] == value;
+        expect(
+            has_it || world.state(ALICE)?.disk != DiskState::UpToDate,
+            "a disk without an acknowledged write is not UpToDate",
+        )?;
+        world.mend()
+    },
+};

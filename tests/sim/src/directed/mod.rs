@@ -49,6 +49,7 @@ pub const ALL: &[&Story] = &[
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
     &generations::NEW_UUID,
+    &generations::OLD_DISK,
     &generations::OUTDATED,
     &generations::OUTDATED_MEETS_DISKLESS,
     &handshake::NOTHING_HEARD,
