@@ -20,19 +20,25 @@ pub const EVENT: Event = Event {
 
 fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
     let (now, volatile) = (world.now, world.setup.volatile);
-    let Some(plan) = world.plan.as_mut() else {
+    let Some(plan) = world.plan.as_ref() else {
         return false;
     };
     if now < plan.options_changed + BETWEEN {
         return false;
     }
-    let protocol = *rng.pick(&[Protocol::A, Protocol::B, Protocol::C, Protocol::C]);
+    let mut protocol = *rng.pick(&[Protocol::A, Protocol::B, Protocol::C, Protocol::C]);
+    if world.setup.newest_protocol < 100 {
+        // An older peer could not be told: 8.4 refuses it while connected.
+        protocol = world.setup.net.wire_protocol;
+    }
     let epoch = *rng.pick(&[1, 3, 20, 2048]);
     // Nothing less than the default is right for a disk that forgets.
     let flushes = volatile || rng.chance(50);
     let drain = volatile || rng.chance(50);
-    plan.options_changed = now;
-    plan.ever_a |= protocol == Protocol::A;
+    if let Some(plan) = world.plan.as_mut() {
+        plan.options_changed = now;
+        plan.ever_a |= protocol == Protocol::A;
+    }
     world.tell(2, || {
         format!("options: protocol {protocol:?}, max-epoch-size {epoch}, flushes {flushes}, drain {drain}")
     });
