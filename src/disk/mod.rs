@@ -245,6 +245,8 @@ impl Device {
         let mut way = RoleChange::new(role, force);
         if role == Role::Primary {
             self.resource.engine(|engine| engine.request_ping());
+        } else {
+            self.wait_for_writes()?;
         }
         let mut change = way.first();
         loop {
@@ -277,6 +279,20 @@ impl Device {
         self.resource
             .engine(|engine| engine.role_changed(index, role, way.is_forced()));
         self.resource.settle();
+        Ok(())
+    }
+
+    /// Waits until a demotion loses nothing. Sleeps; a signal ends it.
+    fn wait_for_writes(&self) -> Result<(), StateCode> {
+        let index = self.index;
+        let resource = &self.resource;
+        while resource.engine(|engine| engine.demotion_waits(index)) {
+            // Nobody wakes this for each write that is confirmed: a demotion is rare.
+            let waited = resource
+                .operations
+                .wait_event_interruptible_timeout(10, || false);
+            waited.map_err(|_| StateCode::InTransientState)?;
+        }
         Ok(())
     }
 

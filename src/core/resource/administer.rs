@@ -267,15 +267,25 @@ impl Resource<'_> {
         }
     }
 
-    /// Whether an application has I/O under way on the device, or the peer has not confirmed that what was written is
-    /// on stable storage. A Primary stays one until then: two Secondaries take their disks for equal.
-    pub fn has_application_io(&self, index: DeviceIndex) -> bool {
-        self.device(index).is_some_and(|device| {
-            device
-                .requests
-                .iter()
-                .any(|(_, request)| !request.completed || request.logged)
-        })
+    /// Whether a demotion has to wait: an application has I/O under way on the device, or the peer has not confirmed that
+    /// what was written is on stable storage. A Primary stays one until then: two Secondaries take their disks for equal.
+    /// Nobody waits for a device that is open: its demotion is refused.
+    ///
+    /// The peer is asked to confirm. To be called again until it answers false.
+    pub fn demotion_waits(&mut self, index: DeviceIndex) -> bool {
+        let waits = self.device(index).is_some_and(|device| {
+            device.open_count == 0
+                && device
+                    .requests
+                    .iter()
+                    .any(|(_, request)| !request.completed || request.logged)
+        });
+        if waits {
+            // What nobody follows with another write is confirmed as well.
+            self.connection.close_epoch();
+            self.wishes.send_data = true;
+        }
+        waits
     }
 
     /// This node's data is to be replaced by the peer's. `None`: it is done, or begun.

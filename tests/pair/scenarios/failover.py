@@ -69,6 +69,25 @@ def switch_over(c):
     c.expect_equal()
 
 
+@scenario()
+def demotion_waits_for_the_peer(c):
+    """Protocol A on a slow link: who demotes a node, and parts it from its peer at once, has the same data on both. With
+    the kernel's own driver that is luck."""
+    c.ready(Resource(net={"protocol": "A", "ping-timeout": 50, "timeout": 60, "ping-int": 10}))
+    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    node.adm("primary r0")
+    c.link.delay(1500)
+    data = os.urandom(1 << 20)
+    node.write(0, data)
+    node.adm("secondary r0")
+    c.link.cut()
+    other.wait(connection={"WFConnection", "Unconnected"}, disk="UpToDate", limit=120)
+    other.adm("primary r0")
+    expect_that(other.read(0, 1 << 20) == data, "what was written before the demotion is at the peer")
+    c.link.delay(0)
+    c.link.heal()
+
+
 @scenario(limit=600)
 def primary_is_killed(c):
     """Power cut of the Primary under a load of fsyncs: the peer takes over with every promised file; the dead one returns."""

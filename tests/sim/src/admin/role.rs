@@ -25,7 +25,8 @@ impl World<'_> {
         let device = DeviceIndex(volume);
         let life = self.nodes[node].life.as_mut()?;
         let queued = life.backlog.iter().any(|(on, _)| *on == device);
-        if role == Role::Secondary && (queued || life.engine.has_application_io(device)) {
+        if role == Role::Secondary && (queued || life.engine.at(now / 1000).demotion_waits(device))
+        {
             // A mounted file system would have kept the device open: nobody demotes under load.
             if now.saturating_sub(running.started) > 10_000_000 {
                 return Some(Err("device is held open by someone".into()));
