@@ -7,6 +7,7 @@ use super::device::DeviceIndex;
 use super::log::LogMessage;
 use super::receive::{Head, ReceiveError, Received};
 use super::request::{Operation, Remote};
+use super::submit::mirrors;
 use super::Resource;
 use crate::slab::Id;
 use crate::state::{ConnectionState, StateCode};
@@ -143,13 +144,17 @@ impl Resource<'_> {
         }
     }
 
-    /// Blocks are equal at this moment of the peer. A node that is Ahead may have written to them since.
+    /// Blocks are equal at this moment of the peer. A node that is Ahead may have written to them since, and so may one whose
+    /// peer is leaving, or gave its disk up: what is written without the peer stays marked.
     fn peer_is_in_sync(&mut self, index: DeviceIndex, ack: &BlockAck) {
         let Some(device) = self.device_mut(index) else {
             return;
         };
         if device.state.connection == ConnectionState::Ahead {
             return self.peer_forgot_marks(index);
+        }
+        if !mirrors(&device.state) {
+            return;
         }
         let cleared = device.set_in_sync(ack.sector, ack.size);
         self.resync_advanced(index, cleared);

@@ -101,6 +101,15 @@ impl Resource<'_> {
         let id = device
             .awaited(Purpose::ResyncWrite, ack.sector, ack.size)
             .ok_or(ReceiveError::Malformed("blocks that were never asked for"))?;
+        let forgotten = device
+            .peer_requests
+            .get(id)
+            .is_some_and(|request| request.orphaned);
+        if forgotten {
+            // That resync is over. The peer may have written to the block since, and told us.
+            self.release_peer_request(index, id);
+            return Ok(());
+        }
         let sectors = u64::from(ack.size >> 9);
         device.resync.in_flight = device.resync.in_flight.saturating_sub(sectors);
         device.resync.pace.delivered(sectors);

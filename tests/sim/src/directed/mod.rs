@@ -57,6 +57,7 @@ pub const ALL: &[&Story] = &[
     &reads::PRIMARY_TARGET,
     &reads::WORTHLESS_DISK,
     &target::LATE_SYNC_UUID,
+    &target::LATE_WORD,
     &target::OLD_SYNC_UUID,
     &target::PAUSED,
     &target::SLOW_METADATA,

@@ -118,3 +118,30 @@ pub const PAUSED: Story = Story {
         world.mend()
     },
 };
+
+/// A target asks to disconnect while its disk still writes what it was sent. Its word that those blocks are equal comes to a
+/// source that has written to one of them since, without it.
+pub const LATE_WORD: Story = Story {
+    name: "late word of a target",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 200_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.written(ALICE, 496, 8)?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, 300_000)];
+        world.set_network(true);
+        world.reach("a block that is being written", |world| {
+            world.at_work(BOB, Work::ResyncWrite) > 0
+        })?;
+        world.admin(BOB, Admin::Disconnect);
+        world.reach_state("consent", ALICE, |state| {
+            state.connection == ConnectionState::TearDown
+        })?;
+        world.written(ALICE, 496, 8)?;
+        world.mend()
+    },
+};
