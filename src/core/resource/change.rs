@@ -254,8 +254,8 @@ impl Resource<'_> {
             )
         };
         if !is_source(old.connection) && is_source(new.connection) {
-            self.note_target(index, old);
-            self.send_sync_uuid(index);
+            self.note_target(index);
+            self.send_sync_uuid(index, old.connection == ConnectionState::Ahead);
         }
         if new.connection.is_resync() && !old.connection.is_resync() {
             self.begin_resync(index, new);

@@ -259,10 +259,10 @@ pub struct Device<'m> {
     pub(super) uuids_of_failed_disk: Option<crate::wire::Uuids>,
     /// As source: the current UUID of the target when the resync began.
     pub(super) target_current: u64,
-    /// As source: what the target may be called now; the second is 0 where it said so itself.
-    pub(super) target_names: [u64; 2],
-    /// As source: what our data was called when the resync began.
-    pub(super) source_name: u64,
+    /// As source: what the target was called when it told us last.
+    pub(super) target_name: u64,
+    /// As source: what the target of the last resync is to call its data until that is finished.
+    pub(super) sync_uuid: u64,
     /// As source: the target is known to have begun.
     pub(super) target_begun: bool,
     /// The target that was lost may have this node's current UUID.
@@ -319,8 +319,8 @@ impl<'m> Device<'m> {
             skip_initial_sync: false,
             uuids_of_failed_disk: None,
             target_current: 0,
-            target_names: [0; 2],
-            source_name: 0,
+            target_name: 0,
+            sync_uuid: 0,
             target_begun: false,
             target_may_be_equal: false,
             lost_writes: false,

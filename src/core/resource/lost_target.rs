@@ -21,14 +21,7 @@ fn is_source(state: ConnectionState) -> bool {
 
 impl Resource<'_> {
     /// This node becomes the source of a resync: remembers what its target is now.
-    pub(super) fn note_target(&mut self, index: DeviceIndex, old: &State) {
-        if let (Some(own), Some(device)) = (self.own_uuids(index), self.device_mut(index)) {
-            if old.connection == ConnectionState::Ahead && device.target_begun {
-                // It is in the middle of the resync that this one follows, or has finished it.
-                device.target_names = [own.bitmap, device.source_name];
-            }
-            device.source_name = own.current;
-        }
+    pub(super) fn note_target(&mut self, index: DeviceIndex) {
         let current = self.peer_uuids(index).map_or(0, |uuids| uuids.current);
         if let Some(device) = self.device_mut(index) {
             device.target_current = current;

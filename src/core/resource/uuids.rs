@@ -132,7 +132,7 @@ impl Resource<'_> {
             return Err(ReceiveError::UnknownVolume);
         };
         device.peer.uuids = Some(uuids);
-        device.target_names = [current, 0];
+        device.target_name = current;
         let state = device.state;
         let newcomer =
             state.connection < ConnectionState::Connected || state.peer_disk == DiskState::Diskless;
@@ -198,36 +198,40 @@ impl Resource<'_> {
             .is_none_or(|bitmap| !same_data(bitmap, uuid))
     }
 
-    /// The source of a resync gives its target a UUID for the time of the resync.
-    pub(super) fn send_sync_uuid(&mut self, index: DeviceIndex) {
+    /// The source of a resync gives its target a UUID for the time of the resync. One that follows on being Ahead goes on
+    /// where the last one was left, under the same UUID: a source that pulls ahead again and again would have forgotten what
+    /// its target is called, if that did not hear of each of them.
+    pub(super) fn send_sync_uuid(&mut self, index: DeviceIndex, was_ahead: bool) {
         let Some(mut uuids) = self.own_uuids(index) else {
             return;
         };
-        let random = self.random_word();
-        let uuid = uuids.start_resync_as_source(random);
-        let target = self.device(index).map(|device| device.target_names);
-        keep_in_history(&mut uuids, target.unwrap_or_default());
-        self.set_uuids(index, uuids, "updated sync UUID");
+        let given = self.device(index).map_or(0, |device| device.sync_uuid);
+        let uuid = if was_ahead && given != 0 && same_data(given, uuids.bitmap) {
+            given
+        } else {
+            let random = self.random_word();
+            let uuid = uuids.start_resync_as_source(random);
+            let target = self.device(index).map_or(0, |device| device.target_name);
+            keep_in_history(&mut uuids, target);
+            self.set_uuids(index, uuids, "updated sync UUID");
+            uuid
+        };
+        if let Some(device) = self.device_mut(index) {
+            device.sync_uuid = uuid;
+        }
         self.send_data(DataItem::SyncUuid(index, uuid));
     }
 }
 
 /// Each start of a resync moves the history. A target that goes again and again before it has noted the start keeps its
-/// old name; two starts later nobody would know that name any more. What it may be called stays, as the oldest.
-fn keep_in_history(uuids: &mut Uuids, target: [u64; 2]) {
+/// old name; two starts later nobody would know that name any more. It stays, as the oldest.
+fn keep_in_history(uuids: &mut Uuids, target: u64) {
     let [youngest, oldest] = uuids.history;
     let known = [uuids.current, uuids.bitmap, youngest, oldest];
-    let is_lost = |name: u64| {
-        name != 0
-            && without_primary_bit(name) != JUST_CREATED
-            && !known.iter().any(|known| same_data(*known, name))
-    };
-    let [first, second] = target;
-    if is_lost(first) || is_lost(second) {
-        uuids.history = if second == 0 {
-            [youngest, without_primary_bit(first)]
-        } else {
-            [without_primary_bit(first), without_primary_bit(second)]
-        };
+    let is_lost = target != 0
+        && without_primary_bit(target) != JUST_CREATED
+        && !known.iter().any(|known| same_data(*known, target));
+    if is_lost {
+        uuids.history = [youngest, without_primary_bit(target)];
     }
 }

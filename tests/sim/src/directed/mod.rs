@@ -6,6 +6,7 @@
 //! A new story is a function in a file here, and a line in [`ALL`]. It says what it expects: an error is a promise that was
 //! broken, as is what any checker has to say.
 
+mod ahead;
 mod epochs;
 mod extents;
 mod generations;
@@ -45,6 +46,7 @@ pub struct Story {
 
 /// Every story.
 pub const ALL: &[&Story] = &[
+    &ahead::AHEAD_AGAIN,
     &epochs::LATER_EPOCH,
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,

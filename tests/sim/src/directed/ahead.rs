@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A source that pulls ahead of its target, at bad moments.
+
+use drbd_core::config::policy::{OnCongestion, Protocol};
+use drbd_core::state::ConnectionState;
+
+use super::{Story, Told, ALICE, SECOND};
+use crate::shell::{Habit, Work};
+use crate::world::{Setup, World};
+
+fn pulls_ahead() -> Setup {
+    let mut setup = Setup {
+        net_latency: 10_000,
+        ..Setup::default()
+    };
+    setup.net.wire_protocol = Protocol::A;
+    setup.net.on_congestion = OnCongestion::PullAhead;
+    setup.net.cong_fill = 64;
+    setup
+}
+
+/// Alice writes until she is Ahead, and begins a resync.
+fn ahead_and_back(world: &mut World<'_>) -> Told {
+    for number in 0..100 {
+        if world.state(ALICE)?.connection == ConnectionState::Ahead {
+            break;
+        }
+        world.written(ALICE, number * 8, 8)?;
+    }
+    world.reach_state("a resync", ALICE, |state| {
+        state.connection == ConnectionState::SyncSource
+    })
+}
+
+/// A source pulls ahead in the middle of a resync, and of the next one before its target can have begun it. Of the third the
+/// target does not even hear, for the link breaks: it is still known by the name that it has.
+pub const AHEAD_AGAIN: Story = Story {
+    name: "ahead again and again",
+    seeds: 5,
+    setup: |_| pulls_ahead(),
+    happen: |world| {
+        world.synced()?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::PeerRead, SECOND)];
+        for resync in 0..3 {
+            world.slowness = 2 * SECOND;
+            ahead_and_back(world)?;
+            if resync == 0 {
+                world.slowness = 0;
+                world.reach("a question of the target", |world| {
+                    world.at_work(ALICE, Work::PeerRead) > 0
+                })?;
+            }
+        }
+        let pause = world.rng.range(0, SECOND);
+        world.run(pause);
+        world.cut();
+        world.slowness = 0;
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.mend()
+    },
+};
