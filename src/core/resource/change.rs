@@ -386,12 +386,6 @@ impl Resource<'_> {
                 disk.log_suspended = false;
             }
         }
-        if old.connection != C::Behind && new.connection == C::Behind {
-            // A source that pulls ahead while our handler runs for its resync will begin another one.
-            if let Some(device) = self.device_mut(index) {
-                device.sync_wanted = None;
-            }
-        }
         if old.connection != C::WFBitMapS && new.connection == C::WFBitMapS {
             self.begin_bitmap_exchange(index);
             // A full resync writes the whole bitmap first; it sends afterwards.

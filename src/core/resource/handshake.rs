@@ -263,6 +263,12 @@ impl Resource<'_> {
             self.log(index, LogMessage::RealPeerDisk(peer_disk));
         }
         self.peer_has_disk(index, peer.disk);
+        if peer.connection == ConnectionState::Ahead {
+            // A source that pulls ahead while our handler runs for its resync will begin another one.
+            if let Some(device) = self.device_mut(index) {
+                device.sync_wanted = None;
+            }
+        }
         if matches!(
             peer.connection,
             ConnectionState::SyncTarget | ConnectionState::PausedSyncT

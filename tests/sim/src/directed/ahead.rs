@@ -5,7 +5,7 @@
 use drbd_core::config::policy::{OnCongestion, Protocol};
 use drbd_core::state::ConnectionState;
 
-use super::{Story, Told, ALICE, SECOND};
+use super::{expect, Story, Told, ALICE, SECOND};
 use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
 
@@ -58,5 +58,24 @@ pub const AHEAD_AGAIN: Story = Story {
         world.slowness = 0;
         world.reach("the loss of the peer", |world| !world.is_connected())?;
         world.mend()
+    },
+};
+
+/// A source pulls ahead while the handler of its target runs, before the resync: there will be another one.
+pub const AHEAD_AT_ONCE: Story = Story {
+    name: "ahead at once",
+    seeds: 10,
+    setup: |_| pulls_ahead(),
+    happen: |world| {
+        world.synced()?;
+        for _ in 0..3 {
+            let before = world.now;
+            ahead_and_back(world)?;
+            expect(
+                world.now < before + 10 * SECOND,
+                "a resync follows as soon as all is quiet",
+            )?;
+        }
+        world.settled()
     },
 };

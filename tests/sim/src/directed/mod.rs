@@ -47,6 +47,7 @@ pub struct Story {
 /// Every story.
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
+    &ahead::AHEAD_AT_ONCE,
     &epochs::LATER_EPOCH,
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
