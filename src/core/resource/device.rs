@@ -257,6 +257,8 @@ pub struct Device<'m> {
     pub(super) skip_initial_sync: bool,
     /// What a disk that failed was called, and the peer still has to hear.
     pub(super) uuids_of_failed_disk: Option<crate::wire::Uuids>,
+    /// What ours were when they were compared with the peer's, before they were corrected: the peer hears these.
+    pub(super) uuids_compared: Option<crate::wire::Uuids>,
     /// As source: the current UUID of the target when the resync began.
     pub(super) target_current: u64,
     /// As source: what the target was called when it told us last.
@@ -318,6 +320,7 @@ impl<'m> Device<'m> {
             introduced: false,
             skip_initial_sync: false,
             uuids_of_failed_disk: None,
+            uuids_compared: None,
             target_current: 0,
             target_name: 0,
             sync_uuid: 0,

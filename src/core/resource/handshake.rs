@@ -98,6 +98,7 @@ impl Resource<'_> {
             };
             device.discard_my_data = discard;
             device.introduced = false;
+            device.uuids_compared = None;
             device.lost_writes = false;
             let state = device.state;
             self.send_data(DataItem::SyncParam(index));
@@ -431,6 +432,7 @@ impl Resource<'_> {
             self.give_up_connection();
             return Err(ReceiveError::Incompatible);
         }
+        self.forget_uuids_compared(index);
         let new = self.device(index).map_or(*old, |device| device.state);
         if old.connection > C::WFReportParams
             && new.connection > C::Connected
@@ -484,7 +486,10 @@ impl Resource<'_> {
             }
         }
         match result.comparison.correction {
-            Some(Correction::Own(uuids)) => self.set_uuids(index, uuids, "corrected UUIDs"),
+            Some(Correction::Own(uuids)) => {
+                self.keep_uuids_compared(index);
+                self.set_uuids(index, uuids, "corrected UUIDs");
+            }
             Some(Correction::Peer(uuids)) => {
                 if let Some(device) = self.device_mut(index) {
                     if let Some([current, bitmap, first, second, _, _]) = device.peer.uuids.as_mut()

@@ -204,10 +204,7 @@ impl Resource<'_> {
                 self.plain(&packet, self.volume(index)?, buffer)
             }
             DataItem::Uuids(index) => {
-                let kept = self
-                    .device_mut(index)
-                    .and_then(|device| device.uuids_of_failed_disk.take());
-                let packet = Packet::Uuids(self.uuids_packet(index).or(kept)?);
+                let packet = Packet::Uuids(self.take_uuids_packet(index)?);
                 if let Some(device) = self.device_mut(index) {
                     device.skip_initial_sync = false;
                     device.introduced = true;

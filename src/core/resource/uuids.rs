@@ -74,8 +74,41 @@ impl Resource<'_> {
             .is_some_and(|device| device.state.role == Role::Primary)
     }
 
-    /// `P_UUIDS` as it is to be sent.
-    pub(super) fn uuids_packet(&self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
+    /// `P_UUIDS` as it is to be sent now.
+    pub(super) fn take_uuids_packet(&mut self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
+        let device = self.device_mut(index)?;
+        let compared = device.uuids_compared.take();
+        let kept = device.uuids_of_failed_disk.take();
+        self.uuids_packet(index)
+            .map(|now| compared.unwrap_or(now))
+            .or(kept)
+    }
+
+    /// Our UUIDs are about to be corrected by what the peer said of its own, and it may not have heard of ours. It has to
+    /// compare what we compared, or it comes to another end.
+    pub(super) fn keep_uuids_compared(&mut self, index: DeviceIndex) {
+        let compared = self.uuids_of_disk(index);
+        if let Some(device) = self.device_mut(index) {
+            device.uuids_compared = compared;
+        }
+    }
+
+    /// The comparison is over, with all that it brought along: where nothing is to be told, the peer had heard it before.
+    pub(super) fn forget_uuids_compared(&mut self, index: DeviceIndex) {
+        if !self.has_uuids_to_tell(index) {
+            if let Some(device) = self.device_mut(index) {
+                device.uuids_compared = None;
+            }
+        }
+    }
+
+    fn has_uuids_to_tell(&self, index: DeviceIndex) -> bool {
+        let queue = &self.connection.data_queue;
+        (0..queue.len()).any(|place| queue.get(place) == Some(&DataItem::Uuids(index)))
+    }
+
+    /// `P_UUIDS` as it is.
+    fn uuids_packet(&self, index: DeviceIndex) -> Option<crate::wire::Uuids> {
         let device = self.device(index)?;
         if device.state.disk < DiskState::Negotiating {
             return None;
@@ -86,8 +119,7 @@ impl Resource<'_> {
     /// A disk fails while the peer has not yet heard how its data is called now: it hears it all the same, if the disk will
     /// remember. A Primary without a disk must know that name, or it takes older data for what it used last.
     pub(super) fn keep_uuids_of_failed_disk(&mut self, index: DeviceIndex) {
-        let queue = &self.connection.data_queue;
-        let waits = (0..queue.len()).any(|place| queue.get(place) == Some(&DataItem::Uuids(index)));
+        let waits = self.has_uuids_to_tell(index);
         let durable = self
             .device(index)
             .and_then(|device| device.disk.as_ref())

@@ -7,6 +7,7 @@
 //! broken, as is what any checker has to say.
 
 mod ahead;
+mod corrected;
 mod epochs;
 mod extents;
 mod generations;
@@ -48,6 +49,8 @@ pub struct Story {
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
     &ahead::AHEAD_AT_ONCE,
+    &corrected::SLOW_SOURCE,
+    &corrected::DISK_COMES_BACK,
     &epochs::LATER_EPOCH,
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
