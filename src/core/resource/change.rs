@@ -35,6 +35,7 @@ impl Resource<'_> {
                 .any(|(_, device)| device.state.peer == Role::Primary),
             open: device.is_some_and(|device| device.open_count > 0),
             state_sent: self.connection.state_sent,
+            keeps_outdated: true,
             negotiating_fallback: device
                 .filter(|device| device.has_seen_own_data())
                 .and_then(|device| device.attach_result),

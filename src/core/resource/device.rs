@@ -269,6 +269,8 @@ pub struct Device<'m> {
     pub(super) target_begun: bool,
     /// The target that was lost may have this node's current UUID.
     pub(super) target_may_be_equal: bool,
+    /// The peer knows what our data was called when the connection was made.
+    pub(super) data_told: bool,
     /// The disk went with writes of this connection in its cache.
     pub(super) lost_writes: bool,
     /// The peer, a Primary, was allowed to give its disk up, and did not say that it has.
@@ -326,6 +328,7 @@ impl<'m> Device<'m> {
             sync_uuid: 0,
             target_begun: false,
             target_may_be_equal: false,
+            data_told: false,
             lost_writes: false,
             consent: None,
             sync_wanted: None,

@@ -412,15 +412,8 @@ impl Resource<'_> {
             .peer(peer.role)
             .peer_disk(peer_disk)
             .peer_paused(peer.after_dependency_paused || peer.user_paused);
-        let own_disk = device.state.disk;
         if let Some(disk) = device.settled_disk(old, peer, connection) {
             change = change.disk(disk);
-        }
-        let disk = change.disk.unwrap_or(own_disk);
-        if disk == DiskState::Outdated && peer.disk < DiskState::Negotiating {
-            // A connection makes Outdated data UpToDate, because the handshake has settled what it is worth. A peer
-            // without a disk settles nothing.
-            change = change.disk(DiskState::Inconsistent);
         }
         if change.disk == Some(DiskState::Failed) {
             let why = "The attached disk does not have the data that is in use.";
@@ -433,6 +426,7 @@ impl Resource<'_> {
             return Err(ReceiveError::Incompatible);
         }
         self.forget_uuids_compared(index);
+        self.peer_accepts_data(index, old, peer);
         let new = self.device(index).map_or(*old, |device| device.state);
         if old.connection > C::WFReportParams
             && new.connection > C::Connected

@@ -51,6 +51,7 @@ mod lost_target;
 mod metadata;
 mod no_data;
 mod operation;
+mod outdated;
 mod pace;
 mod peer_detach;
 mod peer_io;

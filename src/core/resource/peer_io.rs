@@ -40,6 +40,7 @@ impl<'m> Resource<'m> {
         index: DeviceIndex,
         write: PeerWrite,
     ) -> Result<Received, ReceiveError> {
+        self.peer_uses_data(index);
         let Some(device) = self.device(index) else {
             return Err(ReceiveError::UnknownVolume);
         };
@@ -140,6 +141,9 @@ impl<'m> Resource<'m> {
         thin: bool,
         digest: u32,
     ) -> Result<Received, ReceiveError> {
+        if purpose == Purpose::Read {
+            self.peer_uses_data(index);
+        }
         let Some(device) = self.device(index) else {
             return Err(ReceiveError::UnknownVolume);
         };

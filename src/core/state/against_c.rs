@@ -60,6 +60,7 @@ fn any_context(series: &mut Series) -> Context {
         any_peer_primary: series.coin(),
         open: series.coin(),
         state_sent: series.pick(4) == 0,
+        keeps_outdated: false,
         negotiating_fallback: {
             let known = series.coin();
             let own = any_of(series, DiskState::ALL);

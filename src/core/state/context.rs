@@ -59,6 +59,9 @@ pub struct Context {
     /// Whether our state went to the peer while the connection is being established, and not all volumes have its
     /// answer: until then only the connection may change (`STATE_SENT`).
     pub state_sent: bool,
+    /// Whether an Outdated disk stays Outdated beside a connected peer that has none, for nothing was compared. By the rules
+    /// of 8.4, false, it is UpToDate, as all Outdated disks of connected nodes are.
+    pub keeps_outdated: bool,
     /// The disk states to fall back to when the connection is lost while the disk is Negotiating: what the metadata
     /// says of the disk, where its current generation is the one that applications saw last. `None` where it is not:
     /// then the disk goes.
@@ -78,6 +81,7 @@ impl Default for Context {
             any_peer_primary: false,
             open: false,
             state_sent: false,
+            keeps_outdated: false,
             negotiating_fallback: None,
         }
     }

@@ -256,6 +256,13 @@ impl State {
             && self.peer_disk < DiskState::UpToDate
     }
 
+    /// Whether the disk is Outdated, and no disk of the peer says how much.
+    pub(crate) fn stays_outdated(&self, context: &Context) -> bool {
+        context.keeps_outdated
+            && self.disk == DiskState::Outdated
+            && self.peer_disk < DiskState::Negotiating
+    }
+
     /// Whether a Primary has lost its peer without knowing that the peer's data can no longer be used.
     pub fn is_primary_with_unfenced_peer(&self) -> bool {
         self.role == Role::Primary

@@ -55,7 +55,7 @@ pub fn sanitize(old: &State, wanted: State, context: &Context) -> Sanitized {
     forget_dependency_when_unconfigured(&mut result.state);
     end_activity_without_disks(&mut result);
     settle_negotiation_without_peer(&mut result, old, &context);
-    trust_disks_when_connected(&mut result.state);
+    trust_disks_when_connected(&mut result.state, old, &context);
     keep_disks_in_range(&mut result);
     suspend_where_asked_for(&mut result.state, old, &context);
     pause_or_continue_resync(&mut result.state);
@@ -113,13 +113,22 @@ fn settle_negotiation_without_peer(result: &mut Sanitized, old: &State, context:
 }
 
 /// Consistent and Outdated are questions about the absent peer: once it is there, the handshake has answered them.
-fn trust_disks_when_connected(state: &mut State) {
-    if (C::Connected..C::Ahead).contains(&state.connection) {
-        for disk in [&mut state.disk, &mut state.peer_disk] {
-            if matches!(*disk, D::Consistent | D::Outdated) {
-                *disk = D::UpToDate;
-            }
-        }
+fn trust_disks_when_connected(state: &mut State, old: &State, context: &Context) {
+    if !(C::Connected..C::Ahead).contains(&state.connection) {
+        return;
+    }
+    let keeps_own =
+        state.stays_outdated(context) && matches!(old.disk, D::Outdated | D::Negotiating);
+    // What a Primary uses is good: it has made sure.
+    let keeps_peers = context.keeps_outdated
+        && state.peer_disk == D::Outdated
+        && state.disk < D::Negotiating
+        && state.role == Role::Secondary;
+    if matches!(state.disk, D::Consistent | D::Outdated) && !keeps_own {
+        state.disk = D::UpToDate;
+    }
+    if matches!(state.peer_disk, D::Consistent | D::Outdated) && !keeps_peers {
+        state.peer_disk = D::UpToDate;
     }
 }
 

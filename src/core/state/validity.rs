@@ -81,7 +81,7 @@ pub fn is_valid_state(state: &State, context: &Context) -> Result<(), StateCode>
             Code::NoUpToDateDisk,
         ),
         (
-            source_or_connected && disk == D::Outdated,
+            source_or_connected && disk == D::Outdated && !state.stays_outdated(context),
             Code::ConnectedOutdates,
         ),
         (
@@ -171,6 +171,7 @@ pub fn is_valid_soft_transition(
     let handshake_goes_on = (after == C::WFReportParams && before == C::WFConnection)
         || (after >= C::Connected && before == C::WFReportParams);
     let becomes_primary = old.role != Role::Primary && new.role == Role::Primary;
+    let peer_becomes_primary = old.peer == Role::Secondary && new.peer == Role::Primary;
     // A peer that was forced to be Primary is about to make us target of a resync.
     let resync_is_coming = new.peer_disk == D::UpToDate
         && new.disk != D::UpToDate
@@ -197,6 +198,10 @@ pub fn is_valid_soft_transition(
         (
             after.is_verify() && before < C::Connected,
             Code::NeedConnection,
+        ),
+        (
+            peer_becomes_primary && after == C::Connected && new.stays_outdated(context),
+            Code::NoUpToDateDisk,
         ),
         (becomes_primary && resync_is_coming, Code::InTransientState),
         (

@@ -113,7 +113,7 @@ fn outdated(world: &mut World<'_>) -> Told {
 
 fn is_outdated(world: &mut World<'_>) -> Told {
     let state = world.state(BOB)?;
-    if state.disk > DiskState::Outdated {
+    if state.disk != DiskState::Outdated {
         return Err(format!("an Outdated disk became {}", state.disk.name()));
     }
     expect(
@@ -178,6 +178,50 @@ pub const OLD_DISK: Story = Story {
             has_it || world.state(ALICE)?.disk != DiskState::UpToDate,
             "a disk without an acknowledged write is not UpToDate",
         )?;
+        world.mend()
+    },
+};
+
+/// The Outdated disk is all that a Primary without a disk has: it is what its applications used last.
+pub const OUTDATED_IN_USE: Story = Story {
+    name: "outdated and in use",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 50_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::DetachForced(0))?;
+        world.written(ALICE, 1000, 8)?;
+        world.run(SECOND);
+        alone(world)?;
+        world.command(BOB, Admin::Outdate(0))?;
+        world.set_network(true);
+        world.reach_state("good data", BOB, |state| state.disk == DiskState::UpToDate)?;
+        world.written(ALICE, 1500, 8)?;
+        world.mend()
+    },
+};
+
+/// The Outdated disk is not what a Primary without a disk used last: it ends the connection, and nothing has become better.
+pub const OUTDATED_AND_REFUSED: Story = Story {
+    name: "outdated and refused",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 50_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        outdated(world)?;
+        world.command(ALICE, Admin::DetachForced(0))?;
+        world.set_network(true);
+        world.reach_state("a refusal", ALICE, |state| {
+            state.connection == ConnectionState::StandAlone
+        })?;
+        world.run(5 * SECOND);
+        is_outdated(world)?;
+        world.command(ALICE, Admin::Demote(0))?;
         world.mend()
     },
 };

@@ -57,6 +57,8 @@ pub const ALL: &[&Story] = &[
     &generations::NEW_UUID,
     &generations::OLD_DISK,
     &generations::OUTDATED,
+    &generations::OUTDATED_AND_REFUSED,
+    &generations::OUTDATED_IN_USE,
     &generations::OUTDATED_MEETS_DISKLESS,
     &handshake::NOTHING_HEARD,
     &invalidate::INVALIDATE,
