@@ -224,7 +224,8 @@ impl<'m> Resource<'m> {
         }
         // It may have to be watched.
         self.wishes.timer = true;
-        self.superblock_changed(index);
+        // After a crash the activity log is looked into where the superblock says that the disk was in use.
+        self.hold_requests_for_superblock(index);
     }
 
     /// The disk is no longer used and nothing is on its way to it: the shell closes it, and frees the memory of its

@@ -2,7 +2,9 @@
 
 //! Disks that are larger than an extent of the activity log.
 
-use super::{Story, ALICE, BOB};
+use super::{Story, ALICE, BOB, SECOND};
+use crate::admin::Admin;
+use crate::shell::{Habit, Work};
 use crate::world::{Ev, Setup};
 
 /// Sectors of an extent of the activity log.
@@ -37,6 +39,30 @@ pub const CROSSING_WRITE: Story = Story {
                 state.connection < drbd_core::state::ConnectionState::Connected
             })
         })?;
+        world.mend()
+    },
+};
+
+/// A disk is attached, and takes its time to note that it is in use: a crash right after a write must not find it clean, or
+/// nobody looks into its activity log.
+pub const CLEAN_SUPERBLOCK: Story = Story {
+    name: "clean superblock",
+    seeds: 10,
+    setup: |_| Setup {
+        volatile: false,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.run(SECOND);
+        world.command(ALICE, Admin::DetachForced(0))?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, 5 * SECOND)];
+        world.command(ALICE, Admin::Attach(0))?;
+        world.put_write(ALICE, 1000, 16);
+        let pause = world.rng.range(0, 5 * SECOND);
+        world.run(pause);
+        world.crash(ALICE);
         world.mend()
     },
 };

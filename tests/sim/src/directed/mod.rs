@@ -52,6 +52,7 @@ pub const ALL: &[&Story] = &[
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
     &epochs::LATER_EPOCH,
+    &extents::CLEAN_SUPERBLOCK,
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
     &generations::NEW_UUID,
