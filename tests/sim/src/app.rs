@@ -37,8 +37,17 @@ pub struct Record {
     pub link: Option<u32>,
     /// The own disk was UpToDate.
     pub good_disk: bool,
-    /// The protocol when this was submitted.
+    /// The protocol when this was submitted, or a weaker one that came while it was under way.
     pub protocol: Protocol,
+}
+
+impl Record {
+    /// Whether this writes to a sector.
+    pub fn writes(&self, volume: u8, sector: u64) -> bool {
+        self.volume == volume
+            && self.io.is_write()
+            && (self.io.sector..self.io.sector + self.io.sectors()).contains(&sector)
+    }
 }
 
 /// All requests, by their number.
@@ -102,6 +111,23 @@ impl World<'_> {
         let record = self.history.records[&number].clone();
         self.check(|checker, world| checker.begins(world, number, &record));
         number
+    }
+
+    /// Whether an application has not yet heard the end of a write there.
+    pub fn is_being_written(&self, volume: u8, sector: u64) -> bool {
+        self.history
+            .records
+            .values()
+            .any(|record| record.ended.is_none() && record.writes(volume, sector))
+    }
+
+    /// From now on writes are acknowledged by this protocol, those under way among them that did not begin yet.
+    pub fn protocol_changes(&mut self, protocol: Protocol) {
+        for record in self.history.records.values_mut() {
+            if record.ended.is_none() && protocol.number() < record.protocol.number() {
+                record.protocol = protocol;
+            }
+        }
     }
 
     pub fn history_ends(

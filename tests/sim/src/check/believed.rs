@@ -4,7 +4,7 @@
 //! from then on applications may read from either, and a node that goes is missed in nothing.
 
 use drbd_core::config::policy::Protocol;
-use drbd_core::state::DiskState;
+use drbd_core::state::{ConnectionState, DiskState};
 
 use super::{Checker, Verdict};
 use crate::world::World;
@@ -21,9 +21,12 @@ impl Checker for Believed {
         // What a node has not heard yet is no fault of its own.
         let same_link = world.current_link(node).is_some()
             && world.current_link(node) == world.current_link(peer);
+        // Nor is a peer that has just pulled ahead.
         let peer_works = world
             .engine_state(peer, usize::from(volume))
-            .is_some_and(|state| state.disk >= DiskState::Inconsistent);
+            .is_some_and(|state| {
+                state.disk >= DiskState::Inconsistent && state.connection != ConnectionState::Ahead
+            });
         let passed_on = world.nodes.iter().any(|node| node.passed_on);
         let excused = passed_on || world.declared_equal || !world.rotten.is_empty();
         if !same_link || !peer_works || excused {
@@ -52,9 +55,6 @@ impl Checker for Believed {
 /// With protocols A and B an application hears of the end before the peer has it.
 fn is_being_written(world: &World<'_>, volume: u8, sector: u64) -> bool {
     world.history.records.values().any(|record| {
-        record.volume == volume
-            && record.io.is_write()
-            && (record.io.sector..record.io.sector + record.io.sectors()).contains(&sector)
-            && (record.ended.is_none() || record.protocol != Protocol::C)
+        record.writes(volume, sector) && (record.ended.is_none() || record.protocol != Protocol::C)
     })
 }

@@ -42,6 +42,7 @@ fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
     world.tell(2, || {
         format!("options: protocol {protocol:?}, max-epoch-size {epoch}, flushes {flushes}, drain {drain}")
     });
+    world.protocol_changes(protocol);
     for node in 0..2 {
         let place = &mut world.nodes[node];
         place.net.wire_protocol = protocol;

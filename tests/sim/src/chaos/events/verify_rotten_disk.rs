@@ -42,7 +42,11 @@ fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
     };
     let size = world.engine_size(victim, number);
     for _ in 0..rng.range(0, 5) {
-        world.rot(victim, volume, rng.below(size));
+        let sector = rng.below(size);
+        // What is not acknowledged yet was written there and is gone: that is no rot.
+        if !world.is_being_written(volume, sector) {
+            world.rot(victim, volume, sector);
+        }
     }
     world.keep_calm(true);
     if world
