@@ -57,7 +57,7 @@ impl Resource<'_> {
         let Some(old) = self.device(index).map(|device| device.state) else {
             return Err(StateCode::UnknownError);
         };
-        let change = only_good_disks(&old, without_false_hope(&old, change))?;
+        let change = only_good_disks(&old, without_false_hope(&old, thrown_away(change)))?;
         if old.disk == DiskState::Failed && change.disk.is_some_and(|disk| disk > DiskState::Failed)
         {
             // A disk that was given up while somebody asked whether it may be more than that.
@@ -277,12 +277,6 @@ impl Resource<'_> {
             self.send_data(DataItem::Uuids(index));
             self.send_state(index, new);
         }
-        // An invalidated disk is Outdated before its resync begins, and has the peer's data until then: what is written
-        // to it alone makes another generation of that.
-        let has_the_data = new.disk >= DiskState::UpToDate
-            || (new.disk >= DiskState::Outdated
-                && new.role == Role::Primary
-                && self.is_same_generation(index));
         // Whether a diskless Primary uses this data is not known before it has said so: not when it connects, nor when
         // our disk was being attached and its own went meanwhile.
         let introduces_itself = (old.peer == Role::Unknown && new.peer == Role::Primary)
@@ -290,7 +284,7 @@ impl Resource<'_> {
         if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
             && (new.role == Role::Primary || new.peer == Role::Primary)
             && !introduces_itself
-            && has_the_data
+            && new.disk >= DiskState::UpToDate
             && self.bitmap_uuid(index) == Some(0)
         {
             // Also while I/O is suspended: requests that were under way may have changed the data already.
@@ -311,14 +305,6 @@ impl Resource<'_> {
                 self.start_bitmap_write(index);
             }
         }
-    }
-
-    /// Whether both disks had the same current UUID when they last told each other.
-    fn is_same_generation(&self, index: DeviceIndex) -> bool {
-        let (Some(own), Some(peer)) = (self.own_uuids(index), self.peer_uuids(index)) else {
-            return false;
-        };
-        crate::uuid::same_data(own.current, peer.current)
     }
 
     fn after_role_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
@@ -367,7 +353,10 @@ impl Resource<'_> {
             old.connection != ConnectionState::Ahead && new.connection == ConnectionState::Ahead;
         let disk_went = (old.disk != DiskState::Failed && new.disk == DiskState::Failed)
             || (old.disk != DiskState::Diskless && new.disk == DiskState::Diskless)
-            || (old.disk == DiskState::UpToDate && new.disk == DiskState::Inconsistent);
+            || (old.disk == DiskState::UpToDate
+                && new.disk == DiskState::Inconsistent
+                // The peer knows: it is about to be the source.
+                && new.connection != ConnectionState::StartingSyncT);
         let resync_done = old.disk < DiskState::UpToDate
             && old.connection >= ConnectionState::SyncSource
             && new.connection == ConnectionState::Connected;
@@ -491,6 +480,16 @@ pub(super) fn without_false_hope(old: &State, change: Change) -> Change {
             change.peer_disk(DiskState::Inconsistent)
         }
         _ => change,
+    }
+}
+
+/// An administrator throws the data of this disk away, and hears that it is done: from now on the disk is Inconsistent. In 8.4 it
+/// is Outdated until the resync begins; if the link breaks before, the next meeting finds both disks to be equal.
+fn thrown_away(change: Change) -> Change {
+    if change.connection == Some(ConnectionState::StartingSyncT) {
+        change.disk(DiskState::Inconsistent)
+    } else {
+        change
     }
 }
 

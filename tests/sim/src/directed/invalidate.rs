@@ -4,7 +4,7 @@
 
 use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{Story, BOB, SECOND};
+use super::{Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
@@ -35,6 +35,27 @@ pub const INVALIDATE: Story = Story {
         })?;
         world.run(20_000);
         world.crash(BOB);
+        world.mend()
+    },
+};
+
+/// The same while the peer is there; the link breaks before the resync has begun. What was thrown away does not come back.
+pub const INVALIDATE_AND_CUT: Story = Story {
+    name: "invalidate, and the link breaks",
+    seeds: 5,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        let rotten = world.engine_size(BOB, 0) / 2;
+        world.rot(BOB, 0, rotten);
+        world.command(ALICE, Admin::Demote(0))?;
+        world.run(SECOND);
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::BitmapPage, 2 * SECOND)];
+        world.command(BOB, Admin::Invalidate(0))?;
+        let pause = world.rng.range(0, SECOND);
+        world.run(pause);
+        world.cut();
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
         world.mend()
     },
 };

@@ -63,6 +63,7 @@ pub const ALL: &[&Story] = &[
     &generations::OUTDATED_MEETS_DISKLESS,
     &handshake::NOTHING_HEARD,
     &invalidate::INVALIDATE,
+    &invalidate::INVALIDATE_AND_CUT,
     &reads::PRIMARY_TARGET,
     &reads::WORTHLESS_DISK,
     &target::LATE_SYNC_UUID,
