@@ -20,13 +20,15 @@ make_host_packages() {
 }
 
 # mmdebstrap uses the apt of the host, so its proxy and its other settings hold. The packages are kept in the lab: a
-# second attempt downloads nothing twice. An own mirror can be given in DRBD_LAB_MIRROR.
+# second attempt downloads nothing twice. An own mirror can be given in DRBD_LAB_MIRROR. The keys are named: the apt of
+# Ubuntu does not trust those of Debian by itself.
 make_rootfs() {
 	local include
 	include=$(IFS=,; echo "${build_packages[*]},${guest_packages[*]}")
 	[ ! -e "$rootfs" ] || as_root rm -rf --one-file-system "$rootfs"
 	mkdir -p "$lab/packages"
 	as_root mmdebstrap --mode=root --variant=apt --format=directory --include="$include" \
+		--keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
 		--aptopt='APT::Install-Recommends "false"' \
 		--skip=download/empty --skip=essential/unlink --skip=cleanup/apt \
 		--setup-hook='mkdir -p "$1/var/cache/apt/archives"' \
