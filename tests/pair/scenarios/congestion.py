@@ -9,10 +9,10 @@ from ..scenario import expect_in, expect_that, scenario
 SLOW = 1500  # milliseconds
 
 
-def slow(c, policy="pull-ahead"):
-    """Protocol A, both UpToDate, the first node Primary, and a link on which little fits."""
+def slow(c, policy="pull-ahead", primary=None):
+    """Protocol A, both UpToDate, the first node Primary if nobody else is to be, and a link on which little fits."""
     c.ready(Resource(net={"protocol": "A", "on-congestion": policy, "congestion-fill": "64k", "ping-timeout": 100, "timeout": 120, "ping-int": 30}))
-    c.a.adm("primary r0")
+    (primary or c.a).adm("primary r0")
     c.link.delay(SLOW)
 
 
@@ -78,12 +78,13 @@ def primary_dies_ahead(c):
 
 @scenario()
 def disconnect(c):
-    """`disconnect`: the connection ends, and writes go on."""
-    slow(c, "disconnect")
-    write(c.a, 0, os.urandom(4 << 20))
-    c.a.wait(connection="StandAlone", disk="UpToDate", role="Primary")
+    """`disconnect`: the connection ends, and writes go on. The kernel's own driver stays Disconnecting for ever: ours does it."""
+    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    slow(c, "disconnect", node)
+    write(node, 0, os.urandom(4 << 20))
+    node.wait(connection="StandAlone", disk="UpToDate", role="Primary")
     c.link.delay(0)
-    c.a.adm("connect r0")
-    if c.b.device().connection == "StandAlone":
-        c.b.adm("connect r0")
+    node.adm("connect r0")
+    if other.device().connection == "StandAlone":
+        other.adm("connect r0")
     c.expect_equal()
