@@ -5,11 +5,12 @@
 //! one of its own; with the C driver both nodes report a split brain then, that nobody wrote.
 //!
 //! Here the consent counts when the Primary says that its disk is gone, which comes before all that it writes without one.
-//! If the link breaks before that word, our data is called what it was called before.
+//! If the link breaks before that word, or the Primary says that it still has its disk, our data is called what it was called before.
 //!
 //! The Primary may have detached all the same, and know our data by the name that we gave up. It remembers both names until it
 //! has written something without its disk.
 
+use super::connection::DataItem;
 use super::device::{Device, DeviceIndex};
 use super::Resource;
 use crate::state::{Change, ConnectionState, DiskState, Role, State, StateCode};
@@ -47,13 +48,31 @@ impl Resource<'_> {
         Ok(())
     }
 
-    /// The peer said what its disk is.
+    /// The peer said what its disk is: that is gone, as agreed; or the peer keeps it, for things have changed since it asked. It may
+    /// also have said so before it heard our consent. Then it says soon that its disk is gone, and our data gets a new name again.
     pub(super) fn peer_has_disk(&mut self, index: DeviceIndex, peer_disk: DiskState) {
-        if let Some(device) = self.device_mut(index) {
-            if peer_disk <= DiskState::Failed {
-                device.consent = None;
+        if peer_disk > DiskState::Failed {
+            if self.withdraw_consent(index) {
+                self.send_data(DataItem::Uuids(index));
             }
+        } else if let Some(device) = self.device_mut(index) {
+            device.consent = None;
         }
+    }
+
+    /// Our data is called again what it was called before we agreed; whether it is.
+    fn withdraw_consent(&mut self, index: DeviceIndex) -> bool {
+        let consent = self.device_mut(index).and_then(|device| {
+            let good = device.state.disk >= DiskState::UpToDate;
+            device.consent.take().filter(|_| good)
+        });
+        let Some(Consent { before, .. }) =
+            consent.filter(|consent| self.own_uuids(index) == Some(consent.made))
+        else {
+            return false;
+        };
+        self.set_uuids(index, before, "the peer did not detach, back to");
+        true
     }
 
     /// After each change of state.
@@ -66,14 +85,8 @@ impl Resource<'_> {
         } else {
             device.exposed_before = 0;
         }
-        if new.connection >= ConnectionState::Connected {
-            return;
-        }
-        let Some(Consent { before, made }) = device.consent.take() else {
-            return;
-        };
-        if new.disk >= DiskState::UpToDate && self.own_uuids(index) == Some(made) {
-            self.set_uuids(index, before, "the peer did not detach, back to");
+        if new.connection < ConnectionState::Connected {
+            self.withdraw_consent(index);
         }
     }
 }

@@ -3,9 +3,10 @@
 //! A source that pulls ahead of its target, at bad moments.
 
 use drbd_core::config::policy::{OnCongestion, Protocol};
-use drbd_core::state::ConnectionState;
+use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{expect, Story, Told, ALICE, SECOND};
+use super::{expect, Story, Told, ALICE, BOB, SECOND};
+use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
 
@@ -77,5 +78,31 @@ pub const AHEAD_AT_ONCE: Story = Story {
             )?;
         }
         world.settled()
+    },
+};
+
+/// A Primary asks whether it may detach, and pulls ahead before the answer is there, which comes too late. Its peer agreed, and gave
+/// its data a name of its own for that.
+pub const AHEAD_WHILE_ASKING: Story = Story {
+    name: "ahead while asking to detach",
+    seeds: 5,
+    setup: |_| Setup {
+        net_latency: 200_000,
+        ..pulls_ahead()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.admin(ALICE, Admin::Detach(0));
+        for number in 0..20 {
+            world.written(ALICE, number * 8, 8)?;
+        }
+        world.reach_state("Behind", BOB, |state| {
+            state.connection == ConnectionState::Behind
+        })?;
+        let state = world.state(ALICE)?;
+        expect(state.disk == DiskState::UpToDate, "the disk stays")?;
+        world.cut();
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.mend()
     },
 };

@@ -49,6 +49,7 @@ pub struct Story {
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
     &ahead::AHEAD_AT_ONCE,
+    &ahead::AHEAD_WHILE_ASKING,
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
     &epochs::LATER_EPOCH,
