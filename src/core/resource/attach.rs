@@ -16,7 +16,7 @@ use crate::config::disk::DiskConf;
 use crate::meta::layout::Layout;
 use crate::meta::superblock::{MetaFlags, Superblock};
 use crate::state::{metadata_flags, Change, ConnectionState, DiskState, Role, StateCode};
-use crate::uuid::{same_data, Uuids};
+use crate::uuid::Uuids;
 use crate::wire::QueueLimits;
 
 /// A disk that was opened and read, and is to be used.
@@ -246,19 +246,6 @@ impl<'m> Resource<'m> {
 }
 
 impl Device<'_> {
-    /// Whether data of this name is what applications saw last.
-    pub(super) fn has_seen(&self, current: u64) -> bool {
-        self.exposed_uuid == 0 || same_data(self.exposed_uuid, current)
-    }
-
-    /// The same of the data on our own disk.
-    pub(super) fn has_seen_own_data(&self) -> bool {
-        self.disk.as_ref().is_some_and(|disk| {
-            let [current, ..] = disk.superblock.uuids;
-            self.has_seen(current)
-        })
-    }
-
     /// The activity log that requests have references to is going.
     fn forget_extents(&mut self) {
         for (_, request) in self.requests.iter_mut() {

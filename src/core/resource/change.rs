@@ -413,14 +413,9 @@ impl Resource<'_> {
             if new.connection >= ConnectionState::Connected && new.peer_disk == DiskState::UpToDate
             {
                 // From now on applications see the peer's data, even where ours was not yet the same.
-                let exposed = self.peer_uuids(index).map(|uuids| uuids.current);
+                let exposed = self.peer_uuids(index);
                 if let (Some(device), Some(exposed)) = (self.device_mut(index), exposed) {
-                    if old.disk == DiskState::UpToDate {
-                        device.expose(exposed);
-                    } else {
-                        device.exposed_uuid = exposed;
-                        device.exposed_before = 0;
-                    }
+                    device.expose_peers_data(old, new, &exposed);
                 }
             }
         }

@@ -282,6 +282,8 @@ pub struct Device<'m> {
     pub(super) exposed_uuid: u64,
     /// What the same data was called before, as long as a node without a disk has not changed it.
     pub(super) exposed_before: u64,
+    /// As a Primary whose disk went: the peer's data may be called otherwise by now, and we have not heard how.
+    pub(super) name_unheard: bool,
     pub(super) open_count: u32,
     pub(super) sequence: u32,
     pub(super) next_order: u64,
@@ -337,6 +339,7 @@ impl<'m> Device<'m> {
             attach_result: None,
             exposed_uuid: 0,
             exposed_before: 0,
+            name_unheard: false,
             open_count: 0,
             sequence: 0,
             next_order: 0,

@@ -43,6 +43,7 @@ mod checksums;
 mod courtesy;
 mod disk_timeout;
 mod epoch;
+mod exposed;
 mod handshake;
 mod integrity;
 mod link;

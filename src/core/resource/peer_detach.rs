@@ -11,10 +11,10 @@
 //! has written something without its disk.
 
 use super::connection::DataItem;
-use super::device::{Device, DeviceIndex};
+use super::device::DeviceIndex;
 use super::Resource;
 use crate::state::{Change, ConnectionState, DiskState, Role, State, StateCode};
-use crate::uuid::{same_data, Uuids};
+use crate::uuid::Uuids;
 
 /// A name that we gave our data with our consent, and may take back.
 #[derive(Clone, Copy, Debug)]
@@ -84,29 +84,10 @@ impl Resource<'_> {
             device.consent = None;
         } else {
             device.exposed_before = 0;
+            device.name_unheard = false;
         }
         if new.connection < ConnectionState::Connected {
             self.withdraw_consent(index);
         }
-    }
-}
-
-impl Device<'_> {
-    /// What applications see is called like this from now on; it is the same data.
-    pub(super) fn expose(&mut self, current: u64) {
-        if !same_data(self.exposed_uuid, current) {
-            self.exposed_before = self.exposed_uuid;
-        }
-        self.exposed_uuid = current;
-    }
-
-    /// A peer offers data of this name to a Primary without a disk: whether that is what applications saw last.
-    pub(super) fn accepts_data(&mut self, current: u64) -> bool {
-        if self.exposed_before != 0 && same_data(self.exposed_before, current) {
-            // It took the newer name back.
-            self.exposed_uuid = current;
-            self.exposed_before = 0;
-        }
-        same_data(self.exposed_uuid, current)
     }
 }

@@ -158,7 +158,7 @@ impl Resource<'_> {
         index: DeviceIndex,
         uuids: [u64; 6],
     ) -> Result<Received, ReceiveError> {
-        let [current, _, _, _, _, flags] = uuids;
+        let [current, bitmap, first, second, _, flags] = uuids;
         let agreed = self.connection.agreed_protocol;
         let Some(device) = self.device_mut(index) else {
             return Err(ReceiveError::UnknownVolume);
@@ -169,12 +169,14 @@ impl Resource<'_> {
         let newcomer =
             state.connection < ConnectionState::Connected || state.peer_disk == DiskState::Diskless;
         let without_data = state.disk < DiskState::Inconsistent && state.role == Role::Primary;
-        if newcomer && without_data && !device.accepts_data(current) {
+        let offered = Uuids::from_array([current, bitmap, first, second]);
+        if newcomer && without_data && !device.accepts_data(&offered) {
             let wanted = device.exposed_uuid;
             self.log(index, LogMessage::WrongDataGeneration(wanted));
             self.give_up_connection();
             return Err(ReceiveError::Incompatible);
         }
+        device.name_unheard = false;
         let skip = state.connection == ConnectionState::Connected
             && agreed >= 90
             && flags & FLAG_SKIP_INITIAL_SYNC != 0

@@ -225,3 +225,43 @@ pub const OUTDATED_AND_REFUSED: Story = Story {
         world.mend()
     },
 };
+
+/// A Primary loses its disk, and its peer, before it has heard what the peer calls its data now. It goes on with that data, and
+/// not with its own disk, should that work again.
+pub const NAME_NOT_HEARD: Story = Story {
+    name: "name not heard",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 50_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        let write = world
+            .rng
+            .chance(50)
+            .then(|| world.put_write(ALICE, 1000, 8));
+        world.admin(ALICE, Admin::DetachForced(0));
+        world.reach_state("a peer without a disk", BOB, |state| {
+            state.peer_disk <= DiskState::Failed
+        })?;
+        world.set_network(false);
+        world.cut();
+        alone(world)?;
+        if world.seed % 2 == 0 {
+            world.run(SECOND);
+            expect(
+                world.command(ALICE, Admin::Attach(0)).is_err(),
+                "a disk is not attached that the peer may be ahead of",
+            )?;
+        }
+        world.set_network(true);
+        world.reach("a connection", World::is_connected)?;
+        if let Some(write) = write {
+            // It may have been on its way only.
+            let _ = world.request_result(write);
+        }
+        world.written(ALICE, 1500, 8)?;
+        world.mend()
+    },
+};

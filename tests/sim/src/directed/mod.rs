@@ -56,6 +56,7 @@ pub const ALL: &[&Story] = &[
     &extents::CLEAN_SUPERBLOCK,
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
+    &generations::NAME_NOT_HEARD,
     &generations::NEW_UUID,
     &generations::OLD_DISK,
     &generations::OUTDATED,
