@@ -399,17 +399,18 @@ impl<'m> Resource<'m> {
 
     /// The backing disk ended a peer request.
     pub fn peer_io_done(&mut self, index: DeviceIndex, id: Id, success: bool) {
+        let found = self.peer_request_mut(index, id).map(|request| *request);
+        if success && found.is_some_and(|request| request.is_write()) {
+            // First of all: a disk that is about to go is flushed.
+            self.data_written(index);
+        }
         self.disk_io_ends(index);
-        let Some(device) = self.device_mut(index) else {
-            return;
-        };
-        let Some(peer_request) = device.peer_requests.get(id).copied() else {
+        let (Some(device), Some(peer_request)) = (self.device_mut(index), found) else {
             return;
         };
         let sectors = peer_request.sectors();
         if success && peer_request.is_write() {
             device.counters.written = device.counters.written.saturating_add(sectors);
-            self.data_written(index);
         } else if success {
             device.counters.read = device.counters.read.saturating_add(sectors);
         } else {

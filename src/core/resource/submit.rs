@@ -300,20 +300,22 @@ impl Resource<'_> {
 
     /// The backing disk ended a request.
     pub fn local_io_done(&mut self, index: DeviceIndex, id: Id, success: bool) {
+        let found = self.request(index, id).map(|request| request.io);
+        if success && found.is_some_and(|io| io.operation != Operation::Read) {
+            // First of all: a disk that is about to go is flushed.
+            self.data_written(index);
+        }
         self.disk_io_ends(index);
-        let Some(device) = self.device_mut(index) else {
+        let (Some(device), Some(io)) = (self.device_mut(index), found) else {
             return;
         };
-        let Some(request) = device.requests.get_mut(id) else {
-            return;
-        };
-        let io = request.io;
-        request.local = if success { Local::Done } else { Local::Failed };
+        if let Some(request) = device.requests.get_mut(id) {
+            request.local = if success { Local::Done } else { Local::Failed };
+        }
         if success && io.operation == Operation::Read {
             device.counters.read = device.counters.read.saturating_add(io.sectors());
         } else if success {
             device.counters.written = device.counters.written.saturating_add(io.sectors());
-            self.data_written(index);
         }
         if !success {
             self.local_request_failed(index, io);

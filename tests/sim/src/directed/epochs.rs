@@ -5,7 +5,8 @@
 use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::Operation;
 
-use super::{Story, ALICE, BOB};
+use super::{Story, ALICE, BOB, SECOND};
+use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
 
@@ -34,6 +35,32 @@ pub const LATER_EPOCH: Story = Story {
         world.run(pause);
         world.crash(BOB);
         world.run(100_000);
+        world.mend()
+    },
+};
+
+/// A disk is told to go while the peer's write is on its way to it, the last thing that it does. The write is in the disk's cache
+/// then, and its barrier is acknowledged: it has to be there after a loss of power, or marked.
+pub const LAST_WRITE: Story = Story {
+    name: "last write before a detach",
+    seeds: 10,
+    setup: |seed| {
+        let mut setup = Setup::default();
+        setup.net.wire_protocol = [Protocol::A, Protocol::C][seed as usize % 2];
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.written(ALICE, 500, 8)?;
+        world.run(SECOND);
+        world.nodes[BOB].habits = vec![Habit::slow(Work::PeerWrite, SECOND)];
+        world.put_write(ALICE, 1000, 8);
+        let pause = world.rng.range(100_000, 900_000);
+        world.run(pause);
+        world.command(BOB, Admin::Detach(0))?;
+        world.written(ALICE, 1500, 8)?;
+        world.run(SECOND);
+        world.crash(BOB);
         world.mend()
     },
 };
