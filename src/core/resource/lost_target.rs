@@ -8,8 +8,9 @@
 //! The knowledge is in memory only: a source that reboots meanwhile has forgotten it.
 
 use super::connection::DataItem;
-use super::device::DeviceIndex;
+use super::device::{Device, DeviceIndex};
 use super::Resource;
+use crate::num::SECTORS_PER_BLOCK;
 use crate::state::{ConnectionState, DiskState, Role, State};
 
 fn is_source(state: ConnectionState) -> bool {
@@ -51,7 +52,7 @@ impl Resource<'_> {
             let own = self.own_uuids(index);
             if let (Some(own), Some(device)) = (own, self.device_mut(index)) {
                 // Whether everything was sent is not counted: a UUID too many does no harm.
-                let begun = device.target_begun;
+                let begun = device.target_begun || device.target_needs_nothing();
                 device.target_may_be_equal =
                     own.may_be_current_of_target(device.target_current, begun, begun);
             }
@@ -72,5 +73,21 @@ impl Resource<'_> {
         }
         self.new_current_uuid_beside_bitmap(index);
         self.send_data(DataItem::Uuids(index));
+    }
+}
+
+impl Device<'_> {
+    /// Whether the target of a resync may be done without having asked for a block: nothing differs but what applications'
+    /// writes, some of them on their way, bring in sync.
+    fn target_needs_nothing(&self) -> bool {
+        let marked = self.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
+        let on_their_way = self
+            .requests
+            .iter()
+            .filter(|(_, request)| request.logged && request.may_set_in_sync)
+            .fold(0u64, |blocks, (_, request)| {
+                blocks.saturating_add(request.io.sectors().div_ceil(SECTORS_PER_BLOCK))
+            });
+        marked <= on_their_way
     }
 }

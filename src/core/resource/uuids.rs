@@ -55,11 +55,15 @@ impl Resource<'_> {
 
     /// The same, while the bitmap counts already: see [`lost_target`](super::lost_target).
     pub(super) fn new_current_uuid_beside_bitmap(&mut self, index: DeviceIndex) {
-        self.begin_generation(index, Uuids::new_current_beside_bitmap);
+        let target = self.device(index).map_or(0, |device| device.target_name);
+        self.begin_generation(index, |uuids, random, primary| {
+            uuids.new_current_beside_bitmap(random, primary);
+            keep_in_history(uuids, target);
+        });
     }
 
     /// `begin` gets our UUIDs, a random word, and whether we are Primary. Requests wait until the disk has what comes out.
-    fn begin_generation(&mut self, index: DeviceIndex, begin: fn(&mut Uuids, u64, bool)) {
+    fn begin_generation(&mut self, index: DeviceIndex, begin: impl FnOnce(&mut Uuids, u64, bool)) {
         let Some(mut uuids) = self.own_uuids(index) else {
             return;
         };
@@ -257,7 +261,7 @@ impl Resource<'_> {
     }
 }
 
-/// Each start of a resync moves the history. A target that goes again and again before it has noted the start keeps its
+/// Each start of a resync moves the history, and so does a new UUID beside the bitmap. A target that goes again and again before it has noted the start keeps its
 /// old name; two starts later nobody would know that name any more. It stays, as the oldest.
 fn keep_in_history(uuids: &mut Uuids, target: u64) {
     let [youngest, oldest] = uuids.history;

@@ -44,36 +44,52 @@ fn parted(world: &mut World<'_>, kept: &[(usize, u64, u64)]) -> Told {
     Ok(())
 }
 
-/// The link breaks at the moment in which a target is done; from then on both are written to.
-pub const LOST_TARGET: Story = Story {
-    name: "lost target",
-    seeds: 10,
-    setup: |_| Setup {
+/// Both part while alice is Primary, and `what` she does then; the link breaks again at the moment in which the target of the
+/// resync is done. From then on both are written to.
+fn lose_target(world: &mut World<'_>, what: fn(&mut World<'_>) -> Told) -> Told {
+    world.synced()?;
+    alone(world)?;
+    what(world)?;
+    world.set_network(true);
+    world.reach_state("a resync", BOB, |state| {
+        state.connection == ConnectionState::SyncTarget
+    })?;
+    world.reach_state("the end of a resync", BOB, |state| {
+        state.disk == DiskState::UpToDate
+    })?;
+    // With all that is in the cable, the target's last answers among it.
+    world.set_network(false);
+    world.cut();
+    alone(world)?;
+    let here = world.written(ALICE, 1000, 8)?;
+    world.command(BOB, Admin::Promote(0))?;
+    let there = world.written(BOB, 1500, 8)?;
+    world.command(ALICE, Admin::Demote(0))?;
+    parted(world, &[(ALICE, 1000, here), (BOB, 1500, there)])
+}
+
+fn far_apart() -> Setup {
+    Setup {
         net_latency: 20_000,
         volatile: false,
         ..Setup::default()
-    },
-    happen: |world| {
-        world.synced()?;
-        alone(world)?;
-        world.written(ALICE, 500, 8)?;
-        world.set_network(true);
-        world.reach_state("a resync", BOB, |state| {
-            state.connection == ConnectionState::SyncTarget
-        })?;
-        world.reach_state("the end of a resync", BOB, |state| {
-            state.disk == DiskState::UpToDate
-        })?;
-        // With all that is in the cable, the target's last answers among it.
-        world.set_network(false);
-        world.cut();
-        alone(world)?;
-        let here = world.written(ALICE, 1000, 8)?;
-        world.command(BOB, Admin::Promote(0))?;
-        let there = world.written(BOB, 1500, 8)?;
-        world.command(ALICE, Admin::Demote(0))?;
-        parted(world, &[(ALICE, 1000, here), (BOB, 1500, there)])
-    },
+    }
+}
+
+/// A target that asked for a block.
+pub const LOST_TARGET: Story = Story {
+    name: "lost target",
+    seeds: 10,
+    setup: |_| far_apart(),
+    happen: |world| lose_target(world, |world| world.written(ALICE, 500, 8).map(|_| ())),
+};
+
+/// A target that had nothing to ask for.
+pub const LOST_TARGET_OF_NOTHING: Story = Story {
+    name: "lost target of nothing",
+    seeds: 10,
+    setup: |_| far_apart(),
+    happen: |world| lose_target(world, |_| Ok(())),
 };
 
 /// A Primary loses its peer, and power after the first write without it, while its disk is slow with the superblock.

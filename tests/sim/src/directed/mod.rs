@@ -58,6 +58,7 @@ pub const ALL: &[&Story] = &[
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
     &generations::NAME_NOT_HEARD,
+    &generations::LOST_TARGET_OF_NOTHING,
     &generations::NEW_UUID,
     &generations::OLD_DISK,
     &generations::OUTDATED,
