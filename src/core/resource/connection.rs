@@ -190,6 +190,8 @@ pub struct Connection<'m> {
     /// The features that this node said it has.
     pub(super) offered: FeatureFlags,
     pub(super) state_sent: bool,
+    /// An epoch of this link ended of which nobody can say that it is on stable storage: no barrier is acknowledged any more.
+    pub(super) barrier_lost: bool,
     pub(super) receiver_running: bool,
     pub(super) data_queue: Ring<'m, DataItem>,
     pub(super) meta_queue: Ring<'m, MetaItem>,
@@ -232,6 +234,7 @@ impl<'m> Connection<'m> {
             peer_integrity: Integrity::NONE,
             offered: FeatureFlags::NONE,
             state_sent: false,
+            barrier_lost: false,
             receiver_running: false,
             data_queue: Ring::new(tables.data_queue),
             meta_queue: Ring::new(tables.meta_queue),

@@ -112,14 +112,15 @@ impl Resource<'_> {
                 self.start_flushes(epoch.devices);
                 continue;
             }
-            if self.has_lost_writes(epoch.devices) {
-                return;
-            }
+            // Nor is a later one then. But what waits for the end of this epoch goes on: the link ends after it.
+            self.connection.barrier_lost |= self.has_lost_writes(epoch.devices);
             self.connection.epochs.pop();
-            self.send_meta(MetaItem::BarrierAck {
-                barrier,
-                set_size: epoch.writes,
-            });
+            if !self.connection.barrier_lost {
+                self.send_meta(MetaItem::BarrierAck {
+                    barrier,
+                    set_size: epoch.writes,
+                });
+            }
             self.wishes.room = true;
             let mut waits = false;
             for device in self.devices_mut() {

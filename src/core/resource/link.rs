@@ -65,6 +65,7 @@ impl Resource<'_> {
         connection.authentication = Authentication::new(challenge);
         connection.resolve_conflicts = resolve_conflicts;
         connection.state_sent = false;
+        connection.barrier_lost = false;
         connection.last_received = now;
         connection.ping_sent = None;
         connection.pings = 0;

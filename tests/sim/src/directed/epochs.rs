@@ -4,6 +4,7 @@
 
 use drbd_core::config::policy::Protocol;
 use drbd_core::resource::request::Operation;
+use drbd_core::state::DiskState;
 
 use super::{Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
@@ -61,6 +62,45 @@ pub const LAST_WRITE: Story = Story {
         world.written(ALICE, 1500, 8)?;
         world.run(SECOND);
         world.crash(BOB);
+        world.mend()
+    },
+};
+
+/// A target's disk fails with what a resync wrote in its cache, and is attached again over the same link: the next barrier cannot
+/// be acknowledged, and ends the link. Writes that came behind that barrier must not keep it from ending.
+pub const BEHIND_A_LOST_BARRIER: Story = Story {
+    name: "behind a lost barrier",
+    seeds: 20,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.net.wire_protocol = Protocol::A;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        for spot in 0..40 {
+            world.written(ALICE, spot * 40, 30)?;
+        }
+        world.run(SECOND);
+        world.set_network(true);
+        world.reach("a resync", |world| {
+            world.at_work(BOB, Work::ResyncWrite) > 0
+        })?;
+        let pause = world.rng.range(100, 4000);
+        world.run(pause);
+        world.nodes[BOB].habits = vec![Habit::failing(Work::ResyncWrite)];
+        world.reach_state("a disk that failed", BOB, |state| {
+            state.disk == DiskState::Diskless
+        })?;
+        world.nodes[BOB].habits.clear();
+        world.run(100_000);
+        world.command(BOB, Admin::Attach(0))?;
+        world.settled()?;
+        for spot in 0..10 {
+            world.written(ALICE, 100 + spot * 40, 8)?;
+        }
+        world.run(SECOND);
         world.mend()
     },
 };

@@ -52,6 +52,7 @@ pub const ALL: &[&Story] = &[
     &ahead::AHEAD_WHILE_ASKING,
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
+    &epochs::BEHIND_A_LOST_BARRIER,
     &epochs::LAST_WRITE,
     &epochs::LATER_EPOCH,
     &extents::CLEAN_SUPERBLOCK,
