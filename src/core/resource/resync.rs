@@ -44,15 +44,19 @@ impl Resource<'_> {
             {
                 return Ok(Received::Done)
             }
-            // It belongs to a resync that is over here: a disk was given up, or attached anew, while this was on its way. The
-            // resync may also be our own wish, and the peer's consent, which comes on the other socket, not here yet.
-            ConnectionState::Connected
-                if device.state.disk == DiskState::Negotiating || !self.has_operation() =>
-            {
-                return Ok(Received::Done)
+            // Our own part is not done: all bits are being set, or our bitmap is not sent.
+            ConnectionState::StartingSyncT | ConnectionState::WFBitMapT => {
+                return Ok(Received::Wait)
             }
-            // Our own part is not done: that consent is missing, all bits are being set, or our bitmap is not sent.
-            _ => return Ok(Received::Wait),
+            // The resync may be our own wish, and the peer's consent, which comes on the other socket, not here yet.
+            ConnectionState::Connected
+                if device.state.disk != DiskState::Negotiating && self.has_operation() =>
+            {
+                return Ok(Received::Wait)
+            }
+            // It belongs to a resync that is over here, or never began: a disk was given up, or attached anew, while this was
+            // on its way, or this node wished for that resync, and has become a source before the peer agreed.
+            _ => return Ok(Received::Done),
         }
         let primary = device.state.role == Role::Primary;
         if let Some(mut uuids) = self.own_uuids(index) {

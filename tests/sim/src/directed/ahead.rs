@@ -106,3 +106,24 @@ pub const AHEAD_WHILE_ASKING: Story = Story {
         world.mend()
     },
 };
+
+/// A Primary asks whether its data may be replaced, and pulls ahead before the answer is there. Its peer agreed, and begins.
+pub const AHEAD_WHILE_INVALIDATING: Story = Story {
+    name: "ahead while asking to be invalidated",
+    seeds: 5,
+    setup: |_| Setup {
+        net_latency: 200_000,
+        ..pulls_ahead()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.admin(ALICE, Admin::Invalidate(0));
+        for number in 0..20 {
+            world.written(ALICE, number * 8, 8)?;
+        }
+        world.reach_state("Behind", BOB, |state| {
+            state.connection == ConnectionState::Behind
+        })?;
+        world.settled()
+    },
+};

@@ -50,6 +50,7 @@ pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
     &ahead::AHEAD_AT_ONCE,
     &ahead::AHEAD_WHILE_ASKING,
+    &ahead::AHEAD_WHILE_INVALIDATING,
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
     &epochs::BEHIND_A_LOST_BARRIER,
