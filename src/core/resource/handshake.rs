@@ -410,7 +410,7 @@ impl Resource<'_> {
         let mut change = Change::none()
             .connection(connection)
             .peer(peer.role)
-            .peer_disk(peer_disk)
+            .peer_disk(without_data_of_source(connection, peer, peer_disk))
             .peer_paused(peer.after_dependency_paused || peer.user_paused);
         if let Some(disk) = device.settled_disk(old, peer, connection) {
             change = change.disk(disk);
@@ -606,5 +606,25 @@ fn seen_from_the_other_side(policy: u32) -> u32 {
         DISCARD_LOCAL => DISCARD_REMOTE,
         DISCARD_REMOTE => DISCARD_LOCAL,
         other => other,
+    }
+}
+
+/// The peer is about to become the target of a resync that was given up here, because it asked to detach, say. Its disk is
+/// not UpToDate, as those of connected nodes are taken to be, for it lacks what it was to be sent.
+fn without_data_of_source(
+    connection: ConnectionState,
+    peer: &State,
+    peer_disk: DiskState,
+) -> DiskState {
+    use ConnectionState as C;
+    let waits_for_source = matches!(
+        peer.connection,
+        C::StartingSyncT | C::WFBitMapT | C::WFSyncUUID | C::PausedSyncT | C::Behind
+    );
+    let doubtful = matches!(peer_disk, DiskState::Outdated | DiskState::Consistent);
+    if connection == C::Connected && waits_for_source && doubtful {
+        DiskState::Inconsistent
+    } else {
+        peer_disk
     }
 }

@@ -66,6 +66,7 @@ seeds! {
     uuid_of_a_resync_that_was_over = 20010,
     bitmap_of_a_disk_about_to_be_closed = 45799,
     two_writes_of_one_page_of_the_bitmap = 6001544,
+    target_to_be_that_wants_to_detach = 20087054,
 }
 
 #[test]
