@@ -469,7 +469,9 @@ impl Resource<'_> {
                     .disk
                     .as_ref()
                     .is_some_and(|disk| disk.metadata.superblock_pending()));
-        let done = left <= device.resync.failed && !pending;
+        // A target that has not heard of the start would wait for it.
+        let untold = !is_target && self.sync_uuid_waits(index);
+        let done = left <= device.resync.failed && !pending && !untold;
         if !done || (is_target && !self.peer_has_acknowledgements(index)) {
             if let Some(device) = self.device_mut(index).filter(|_| !done) {
                 device.resync.finish_after_ping = None;

@@ -236,6 +236,14 @@ impl Resource<'_> {
             .is_none_or(|bitmap| !same_data(bitmap, uuid))
     }
 
+    /// Whether the target of a resync has not been told its UUID yet.
+    pub(super) fn sync_uuid_waits(&self, index: DeviceIndex) -> bool {
+        let queue = &self.connection.data_queue;
+        (0..queue.len()).any(|place| {
+            matches!(queue.get(place), Some(DataItem::SyncUuid(device, _)) if *device == index)
+        })
+    }
+
     /// The source of a resync gives its target a UUID for the time of the resync. One that follows on being Ahead goes on
     /// where the last one was left, under the same UUID: a source that pulls ahead again and again would have forgotten what
     /// its target is called, if that did not hear of each of them.

@@ -74,6 +74,7 @@ pub const ALL: &[&Story] = &[
     &reads::WORTHLESS_DISK,
     &target::LATE_SYNC_UUID,
     &target::LATE_WORD,
+    &target::NOTHING_TO_DO,
     &target::OLD_SYNC_UUID,
     &target::PAUSED,
     &target::SLOW_METADATA,

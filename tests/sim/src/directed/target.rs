@@ -145,3 +145,23 @@ pub const LATE_WORD: Story = Story {
         world.mend()
     },
 };
+
+/// There is nothing to do, and the source takes its time to note that it begins. A ping comes and goes meanwhile: the source must not
+/// be done before its target has heard of the start.
+pub const NOTHING_TO_DO: Story = Story {
+    name: "resync of nothing",
+    seeds: 5,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.run(SECOND);
+        world.set_network(true);
+        world.reach_state("a source to be", ALICE, |state| {
+            state.connection == ConnectionState::WFBitMapS
+        })?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, 25 * SECOND)];
+        world.run(25 * SECOND);
+        world.mend()
+    },
+};
