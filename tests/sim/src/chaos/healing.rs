@@ -194,11 +194,13 @@ impl World<'_> {
             better.state.disk == DiskState::UpToDate
                 && (worse.state.disk != DiskState::UpToDate || finished || never_noted)
         };
-        match (is_worse(&first, &second), is_worse(&second, &first)) {
-            (true, false) => Some(0),
-            (false, true) => Some(1),
-            _ => None,
-        }
+        let victim = match (is_worse(&first, &second), is_worse(&second, &first)) {
+            (true, false) => 0,
+            (false, true) => 1,
+            _ => return None,
+        };
+        // Data that does not fit on the other disk, because it was used alone: with any protocol that is another matter.
+        (self.engine_size(victim, 0) >= self.engine_size(1 - victim, 0)).then_some(victim)
     }
 
     /// Whether some comparisons of UUIDs end with "To resolve this both sides have to support ...", as in 8.4.
