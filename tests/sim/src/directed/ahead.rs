@@ -34,8 +34,9 @@ fn ahead_and_back(world: &mut World<'_>) -> Told {
     })
 }
 
-/// A source pulls ahead in the middle of a resync, and of the next one before its target can have begun it. Of the third the
-/// target does not even hear, for the link breaks: it is still known by the name that it has.
+/// A source pulls ahead in the middle of a resync, and of the next ones before its target can have begun them. The link breaks before
+/// the target hears of the last; or the target loses power, and had none of them on its disk. It is still known by the name that
+/// it has.
 pub const AHEAD_AGAIN: Story = Story {
     name: "ahead again and again",
     seeds: 5,
@@ -51,13 +52,20 @@ pub const AHEAD_AGAIN: Story = Story {
                 world.reach("a question of the target", |world| {
                     world.at_work(ALICE, Work::PeerRead) > 0
                 })?;
+                world.nodes[BOB].habits = vec![Habit::slow(Work::Superblock, 100 * SECOND)];
             }
         }
         let pause = world.rng.range(0, SECOND);
         world.run(pause);
-        world.cut();
+        if world.seed % 2 == 0 {
+            world.cut();
+        } else {
+            world.crash(BOB);
+        }
         world.slowness = 0;
-        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.reach_state("the loss of the peer", ALICE, |state| {
+            state.connection < ConnectionState::Connected
+        })?;
         world.mend()
     },
 };
