@@ -73,6 +73,9 @@ impl World<'_> {
                 if self.is_suspended_by_hand(node) {
                     self.admin(node, Admin::ResumeIo(0));
                 }
+                // A round counts once, however many volumes: it may take a node ten seconds to miss a peer that crashed, and until
+                // then it knows a Primary that uses other data.
+                let mut lacks_a_disk = false;
                 for volume in 0..self.setup.volumes {
                     let Some(state) = self.engine_state(node, volume) else {
                         continue;
@@ -82,9 +85,10 @@ impl World<'_> {
                     }
                     if state.disk == DiskState::Diskless {
                         self.admin(node, Admin::Attach(volume as u8));
-                        diskless[node] += 1;
+                        lacks_a_disk = true;
                     }
                 }
+                diskless[node] += u32::from(lacks_a_disk);
                 let alone = self
                     .engine_state(node, 0)
                     .is_some_and(|state| state.connection == ConnectionState::StandAlone);
