@@ -335,10 +335,13 @@ impl Resource<'_> {
             device.state.connection,
             ConnectionState::WFBitMapS | ConnectionState::SyncSource | ConnectionState::PausedSyncS
         );
+        // A node that is Ahead tells its marks before it becomes a source.
+        let is_ahead = device.state.connection == ConnectionState::Ahead;
         // The target does not know of marks that the source makes by itself: it would never be done. A block that was not
         // read is as good as before. One that was not written is not: the resync begins anew, with that mark.
-        if !is_source || io.is_write() {
+        if !(is_source || is_ahead) || io.is_write() {
             device.set_out_of_sync(io.sector, io.size);
+            device.ahead.untold |= is_ahead;
         }
         self.disk_failed(index, io.sector, false);
         if is_source && io.is_write() {

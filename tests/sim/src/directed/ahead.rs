@@ -2,7 +2,8 @@
 
 //! A source that pulls ahead of its target, at bad moments.
 
-use drbd_core::config::policy::{OnCongestion, Protocol};
+use drbd_core::config::policy::{OnCongestion, OnIoError, Protocol};
+use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState, DiskState};
 
 use super::{expect, Story, Told, ALICE, BOB, SECOND};
@@ -132,6 +133,33 @@ pub const AHEAD_WHILE_INVALIDATING: Story = Story {
         world.reach_state("Behind", BOB, |state| {
             state.connection == ConnectionState::Behind
         })?;
+        world.settled()
+    },
+};
+
+/// A node that is Ahead cannot read a block, and passes the error on. Were it to mark that block, its target would not know.
+pub const AHEAD_AND_UNREADABLE: Story = Story {
+    name: "ahead with a block that cannot be read",
+    seeds: 6,
+    setup: |_| {
+        let mut setup = pulls_ahead();
+        setup.disk.on_io_error = OnIoError::PassOn;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.slowness = 2 * SECOND;
+        for number in 0..100 {
+            if world.state(ALICE)?.connection == ConnectionState::Ahead {
+                break;
+            }
+            world.written(ALICE, number * 8, 8)?;
+        }
+        world.nodes[ALICE].habits = vec![Habit::failing(Work::Read)];
+        let number = world.put_request(ALICE, Operation::Read, 1600, 8);
+        let _ = world.request_result(number);
+        world.nodes[ALICE].habits.clear();
+        world.slowness = 0;
         world.settled()
     },
 };

@@ -49,6 +49,7 @@ pub struct Story {
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
     &ahead::AHEAD_AT_ONCE,
+    &ahead::AHEAD_AND_UNREADABLE,
     &ahead::AHEAD_WHILE_ASKING,
     &ahead::AHEAD_WHILE_INVALIDATING,
     &corrected::SLOW_SOURCE,
