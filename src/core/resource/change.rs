@@ -407,6 +407,9 @@ impl Resource<'_> {
     fn after_disk_changed(&mut self, index: DeviceIndex, old: &State, new: &State) {
         if old.disk > DiskState::Failed && new.disk <= DiskState::Failed {
             self.keep_uuids_of_failed_disk(index);
+            if let Some(device) = self.device_mut(index) {
+                device.disk_told = None;
+            }
             // A disk that was told to go, and works, gets everything that memory knows.
             self.start_bitmap_write(index);
             self.progress = true;

@@ -18,7 +18,7 @@ use crate::num::usize_to_u64;
 use crate::overlap::{Entry, OverlapIndex};
 use crate::ring::Ring;
 use crate::slab::{Id, Slab, Slot};
-use crate::state::{ConnectionState, Disks, State};
+use crate::state::{ConnectionState, DiskState, Disks, State};
 use crate::wire::QueueLimits;
 
 /// Which device of the resource, by its place in the table: not the volume number.
@@ -254,6 +254,8 @@ pub struct Device<'m> {
     pub(super) discard_my_data: bool,
     /// Our UUIDs went out over this link.
     pub(super) introduced: bool,
+    /// What the peer was told of our disk when this link was made, and compares with; until that disk goes.
+    pub(super) disk_told: Option<DiskState>,
     pub(super) skip_initial_sync: bool,
     /// What a disk that failed was called, and the peer still has to hear.
     pub(super) uuids_of_failed_disk: Option<crate::wire::Uuids>,
@@ -322,6 +324,7 @@ impl<'m> Device<'m> {
             consider_resync: false,
             discard_my_data: false,
             introduced: false,
+            disk_told: None,
             skip_initial_sync: false,
             uuids_of_failed_disk: None,
             uuids_compared: None,

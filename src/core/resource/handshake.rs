@@ -100,6 +100,7 @@ impl Resource<'_> {
             device.introduced = false;
             device.uuids_compared = None;
             device.lost_writes = false;
+            device.disk_told = Some(device.state.disk);
             let state = device.state;
             self.send_data(DataItem::SyncParam(index));
             self.send_data(DataItem::Sizes(index));
@@ -526,7 +527,7 @@ impl Resource<'_> {
                 discard_my_data: peer_flags & FLAG_DISCARD_MY_DATA != 0,
                 role: peer.role,
             },
-            own_disk: device.state.disk,
+            own_disk: device.disk_compared(),
             own_disk_negotiated: device
                 .attach_result
                 .map_or(device.state.disk, |disks| disks.own),
@@ -549,6 +550,17 @@ impl Resource<'_> {
 }
 
 impl Device<'_> {
+    /// The state of our disk that counts when both are compared. A disk that became Inconsistent since the peer was told of it,
+    /// by an error with `pass_on`, say, counts for what the peer was told: it compares with that, and both would be targets.
+    fn disk_compared(&self) -> DiskState {
+        let now = self.state.disk;
+        let connecting = self.state.connection == ConnectionState::WFReportParams;
+        match self.disk_told {
+            Some(told) if connecting && told.min(now) > DiskState::Negotiating => told,
+            _ => now,
+        }
+    }
+
     /// What a disk that is being attached turns out to be by the peer's word; `None` where that is open yet, or there is none.
     fn settled_disk(
         &self,

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What an administrator wants while two nodes introduce themselves.
+//! What goes wrong, or is wanted, while two nodes introduce themselves.
 
+use drbd_core::config::policy::OnIoError;
+use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{Story, ALICE, BOB};
+use super::{expect, Story, ALICE, BOB};
 use crate::admin::Admin;
+use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
 
 /// A node without a disk has said who it is, and heard nothing yet. Its administrator wants what needs a peer.
@@ -41,5 +44,49 @@ pub const NOTHING_HEARD: Story = Story {
             ));
         }
         Ok(())
+    },
+};
+
+/// A Primary with newer data has said that its disk is UpToDate. Then a block cannot be read, which it passes on, and it hears
+/// of the peer.
+pub const ERROR_PASSED_ON: Story = Story {
+    name: "disk error in a handshake",
+    seeds: 5,
+    setup: |_| {
+        let mut setup = Setup {
+            net_latency: 100_000,
+            ..Setup::default()
+        };
+        setup.disk.on_io_error = OnIoError::PassOn;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        let newer = world.written(ALICE, 1000, 8)?;
+        world.set_network(true);
+        world.reach_state("a handshake", ALICE, |state| {
+            state.connection == ConnectionState::WFReportParams
+        })?;
+        world.nodes[ALICE].habits = vec![Habit {
+            work: Work::Read,
+            takes: Some(10),
+            fails: true,
+        }];
+        let read = world.put_request(ALICE, Operation::Read, 100, 8);
+        world.reach_state("a disk error in the handshake", ALICE, |state| {
+            state.connection == ConnectionState::WFReportParams
+                && state.disk == DiskState::Inconsistent
+        })?;
+        world.nodes[ALICE].habits.clear();
+        world.settled()?;
+        expect(world.request_result(read).is_some(), "a read ends")?;
+        let read = world.put_request(ALICE, Operation::Read, 1000, 8);
+        world.succeeds(read, "a read succeeds")?;
+        let held = &world.history.records[&read].values;
+        expect(
+            held.iter().all(|held| *held == newer),
+            "the data of the Primary is not given up",
+        )
     },
 };

@@ -68,6 +68,7 @@ pub const ALL: &[&Story] = &[
     &generations::OUTDATED_AND_REFUSED,
     &generations::OUTDATED_IN_USE,
     &generations::OUTDATED_MEETS_DISKLESS,
+    &handshake::ERROR_PASSED_ON,
     &handshake::NOTHING_HEARD,
     &invalidate::INVALIDATE,
     &invalidate::INVALIDATE_AND_CUT,
