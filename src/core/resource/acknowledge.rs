@@ -102,8 +102,9 @@ impl Resource<'_> {
             return Err(ReceiveError::Malformed("an answer about another block"));
         }
         match request.remote {
-            // The answer may overtake the word of the socket that the data has left.
-            Remote::Queued if request.sending => {}
+            // The answer may overtake the word of the socket that the data has left, or that it failed with some of what went
+            // together.
+            Remote::Queued if request.handed_over => {}
             Remote::Sent | Remote::Received => {}
             _ => return Err(ReceiveError::Malformed("a second answer")),
         }
@@ -292,7 +293,7 @@ impl Resource<'_> {
             // Protocol A has no other answer than this one.
             Remote::Sent | Remote::Received => self.set_remote(index, id, Remote::Done),
             // The barrier may have gone in the same batch: its answer, too, may overtake the word of the socket.
-            Remote::Queued if request.sending => self.set_remote(index, id, Remote::Done),
+            Remote::Queued if request.handed_over => self.set_remote(index, id, Remote::Done),
             Remote::Queued => return Err(ReceiveError::Malformed("an epoch that was not sent")),
             _ => {}
         }

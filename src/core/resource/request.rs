@@ -129,6 +129,8 @@ pub struct Request {
     pub logged: bool,
     /// The shell reads its pages into a socket: they must stay.
     pub sending: bool,
+    /// A socket had it, all or in part: the peer may answer, even where that socket said later that it failed.
+    pub handed_over: bool,
     /// The outcome is in the queue of completions, or was told.
     pub ending: bool,
     /// The application was told the outcome.
@@ -155,6 +157,7 @@ impl Request {
             holds_extents: false,
             logged: false,
             sending: false,
+            handed_over: false,
             ending: false,
             completed: false,
             may_set_in_sync: false,

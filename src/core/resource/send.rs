@@ -355,6 +355,7 @@ impl Resource<'_> {
         if io.is_write() {
             if let Some(request) = device.requests.get_mut(id) {
                 request.sending = true;
+                request.handed_over = true;
             }
             self.connection.sent_epoch = Some(epoch);
         } else {

@@ -249,6 +249,7 @@ impl Resource<'_> {
         if route.remote {
             request.epoch = epoch;
             request.logged = io.is_write();
+            request.handed_over = false;
             device.set_remote(id, Remote::Queued);
         }
         if !route.local && !route.remote && io.operation != Operation::Flush {
