@@ -31,3 +31,26 @@ def resumes_by_itself(c):
     expect_that(c.a.read(16 << 20, 65536) == data, "what was written")
     c.a.adm("attach r0")
     c.expect_equal()
+
+
+@scenario()
+def goes_on_with_an_outdated_disk(c):
+    """A Primary without a disk meets its peer again, whose disk was outdated meanwhile: it is what the Primary used last."""
+    c.ready(Resource(options={"on-no-data-accessible": "suspend-io"}))
+    c.a.adm("primary r0")
+    data = os.urandom(1 << 20)
+    c.a.write(0, data)
+    c.a.adm("detach r0")
+    c.a.wait(disk="Diskless", peer_disk="UpToDate")
+    c.link.cut()
+    for node in c.nodes:
+        node.wait(connection={"WFConnection", "Unconnected"})
+    c.b.setup("outdate 0")
+    c.b.wait(disk="Outdated")
+    c.link.heal()
+    c.a.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate")
+    expect_that(c.a.read(0, 1 << 20) == data, "what was read at the peer")
+    c.a.write(1 << 20, data)
+    c.b.wait(connection="Connected", disk="UpToDate")
+    c.a.adm("attach r0")
+    c.expect_equal()
