@@ -68,6 +68,7 @@ seeds! {
     two_writes_of_one_page_of_the_bitmap = 6001544,
     target_to_be_that_wants_to_detach = 20087054,
     answer_to_a_part_of_a_broken_batch = 40004245,
+    disk_smaller_than_what_the_peer_has = 100003197,
 }
 
 #[test]

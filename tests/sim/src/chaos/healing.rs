@@ -41,6 +41,7 @@ impl World<'_> {
         let mut diskless = [0; 2];
         let mut stuck = 0;
         let mut waits = 0;
+        let mut attached_alone = 0;
         while self.now < end && self.failures.is_empty() {
             // Pings come and go: a moment without one is enough.
             let calm = |world: &Self| world.in_sync() && world.is_idle();
@@ -102,8 +103,11 @@ impl World<'_> {
                     .is_some_and(|state| state.connection == ConnectionState::Connected)
             });
             stuck = if connected { stuck + 1 } else { 0 };
-            if self.rules_are_missing() && diskless.iter().any(|times| *times >= 3) {
+            // A device that took over the size of its peer refuses a smaller disk, alone or not, until it is made anew.
+            let may_help = self.rules_are_missing() && attached_alone < 10;
+            if may_help && diskless.iter().any(|times| *times >= 3) {
                 diskless = [0; 2];
+                attached_alone += 1;
                 self.attach_alone();
             } else if let Some(node) = (0..2).find(|node| diskless[*node] >= 20) {
                 // The peer does not want this disk.
