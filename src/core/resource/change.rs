@@ -193,6 +193,7 @@ impl Resource<'_> {
         let [current, ..] = disk.superblock.uuids;
         if old.disk < DiskState::Consistent && new.disk >= DiskState::Consistent {
             device.exposed_uuid = current;
+            device.name_unheard = false;
         }
         if before != after {
             disk.superblock.flags = after;

@@ -6,12 +6,44 @@
 //! has heard it, what it used last is what it knew, or what the peer made of just that: its successor. Its own disk is
 //! neither: it may lack what the peer has got since. With the C driver the Primary refuses the peer's data then, takes its own
 //! disk when that works again, and both nodes report a split brain.
+//!
+//! A peer whose own disk comes back, or that meets a Primary without one, cannot know whether this Primary goes on with its data, and
+//! keeps the name until the first write. With the C driver it keeps it then, too: the Primary's own disk, called the same,
+//! may be taken for the newer one, and what was written is gone.
 
-use super::device::Device;
+use super::connection::DataItem;
+use super::device::{Device, DeviceIndex};
+use super::Resource;
 use crate::state::{DiskState, Role, State};
 use crate::uuid::{same_data, Uuids};
 
+impl Resource<'_> {
+    /// A write of the peer, which has no disk: our data changes alone from here on.
+    pub(super) fn peer_writes_here_alone(&mut self, index: DeviceIndex) {
+        let alone = self.device(index).is_some_and(|device| {
+            device.state.disk >= DiskState::UpToDate
+                && device.state.peer_disk < DiskState::Inconsistent
+        });
+        if alone && self.bitmap_uuid(index) == Some(0) {
+            self.new_current_uuid(index);
+            self.send_data(DataItem::Uuids(index));
+        }
+    }
+}
+
 impl Device<'_> {
+    /// A write goes to the peer alone, which gives its data another name for that, if it has not done so yet.
+    pub(super) fn writes_on_peer_alone(&mut self) {
+        let counts = self.peer.uuids.is_some_and(|[_, bitmap, ..]| bitmap != 0);
+        self.name_unheard |= self.state.role == Role::Primary && !counts;
+    }
+
+    /// The peer says what its data is called.
+    pub(super) fn name_heard(&mut self, offered: &Uuids, newcomer: bool) {
+        // What it said before our first write came does not count.
+        self.name_unheard &= !newcomer && offered.bitmap == 0;
+    }
+
     /// What applications see is called like this from now on; it is the same data.
     pub(super) fn expose(&mut self, current: u64) {
         if !same_data(self.exposed_uuid, current) {

@@ -75,6 +75,7 @@ impl<'m> Resource<'m> {
             });
         }
         let peer_is_diskless = device.state.peer_disk < DiskState::Inconsistent;
+        self.peer_writes_here_alone(index);
         let peer_request = PeerRequest {
             purpose: Purpose::Write,
             operation: write.operation,

@@ -251,6 +251,9 @@ impl Resource<'_> {
             request.logged = io.is_write();
             request.handed_over = false;
             device.set_remote(id, Remote::Queued);
+            if io.is_write() && !route.local {
+                device.writes_on_peer_alone();
+            }
         }
         if !route.local && !route.remote && io.operation != Operation::Flush {
             self.log(

@@ -180,7 +180,7 @@ impl Resource<'_> {
             self.give_up_connection();
             return Err(ReceiveError::Incompatible);
         }
-        device.name_unheard = false;
+        device.name_heard(&offered, newcomer);
         let skip = state.connection == ConnectionState::Connected
             && agreed >= 90
             && flags & FLAG_SKIP_INITIAL_SYNC != 0

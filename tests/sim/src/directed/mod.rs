@@ -8,6 +8,7 @@
 
 mod ahead;
 mod corrected;
+mod diskless;
 mod epochs;
 mod extents;
 mod generations;
@@ -54,6 +55,8 @@ pub const ALL: &[&Story] = &[
     &ahead::AHEAD_WHILE_INVALIDATING,
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
+    &diskless::BOTH_DISKS,
+    &diskless::FIRST_WRITE,
     &epochs::BEHIND_A_LOST_BARRIER,
     &epochs::LAST_WRITE,
     &epochs::LATER_EPOCH,

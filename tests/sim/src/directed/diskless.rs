@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A Primary without a disk goes on with its peer's data, which has the same name as what it has on its own disk: nothing was
+//! written between. From the first write on it is another generation, or the old disk could be taken for the newer one.
+
+use drbd_core::state::DiskState;
+
+use super::{expect, Story, Told, ALICE, BOB};
+use crate::admin::Admin;
+use crate::world::{Setup, World};
+
+/// Alice's disk goes as the link breaks: bob has not heard of it, and his data is still called like hers.
+fn one_name(world: &mut World<'_>) -> Told {
+    world.synced()?;
+    world.command(ALICE, Admin::DetachForced(0))?;
+    world.set_network(false);
+    world.cut();
+    world.reach("the loss of the peer", |world| !world.is_connected())
+}
+
+fn setup() -> Setup {
+    Setup {
+        net_latency: 50_000,
+        ..Setup::default()
+    }
+}
+
+/// Bob's disk goes, too, or not; then it comes back only when both are connected. What alice writes there is not lost when she gets her own back.
+pub const BOTH_DISKS: Story = Story {
+    name: "both disks go, and the peer's comes back first",
+    seeds: 10,
+    setup: |_| setup(),
+    happen: |world| {
+        one_name(world)?;
+        let gone = world.rng.chance(50);
+        if gone {
+            world.command(BOB, Admin::DetachForced(0))?;
+        }
+        world.set_network(true);
+        world.reach("a connection", World::is_connected)?;
+        if gone {
+            world.command(BOB, Admin::Attach(0))?;
+        }
+        world.reach_state("the peer's data", ALICE, |state| {
+            state.peer_disk == DiskState::UpToDate
+        })?;
+        let value = world.written(ALICE, 1000, 8)?;
+        world.command(ALICE, Admin::Attach(0))?;
+        world.mend()?;
+        let held = world.nodes[ALICE].disks[0].look(1000, 1)[0];
+        expect(held == value, "what was acknowledged is still there")
+    },
+};
+
+/// The link breaks around the first write, perhaps before alice has heard the new name. It is her data all the same.
+pub const FIRST_WRITE: Story = Story {
+    name: "the link breaks around the first write without a disk",
+    seeds: 20,
+    setup: |_| setup(),
+    happen: |world| {
+        one_name(world)?;
+        world.set_network(true);
+        world.reach_state("the peer's data", ALICE, |state| {
+            state.peer_disk == DiskState::UpToDate
+        })?;
+        let write = world.put_write(ALICE, 1000, 8);
+        let pause = world.rng.range(0, 150_000);
+        world.run(pause);
+        world.set_network(false);
+        world.cut();
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.set_network(true);
+        world.reach("a connection", World::is_connected)?;
+        // It may have been on its way only.
+        let _ = world.request_result(write);
+        world.written(ALICE, 1500, 8)?;
+        world.command(ALICE, Admin::Attach(0))?;
+        world.mend()
+    },
+};
