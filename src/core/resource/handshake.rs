@@ -349,6 +349,10 @@ impl Resource<'_> {
             || (old.connection == C::Connected
                 && (peer.disk == DiskState::Negotiating || old.disk == DiskState::Negotiating))
             || consider
+            // Both were attached at once, each while the other had no disk yet: nobody is about to refuse his any more.
+            || (old.connection == C::Connected
+                && old.peer_disk == DiskState::Diskless
+                && peer.disk >= DiskState::Inconsistent)
             || (old.connection == C::Connected
                 && peer.connection >= C::StartingSyncS
                 && peer.connection <= C::WFBitMapT);

@@ -67,6 +67,7 @@ seeds! {
     bitmap_of_a_disk_about_to_be_closed = 45799,
     two_writes_of_one_page_of_the_bitmap = 6001544,
     target_to_be_that_wants_to_detach = 20087054,
+    both_attach_in_a_split_brain = 100049722,
     answer_to_a_part_of_a_broken_batch = 40004245,
     disk_smaller_than_what_the_peer_has = 100003197,
 }
