@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A Primary without a disk goes on with its peer's data, which has the same name as what it has on its own disk: nothing was
+//! Disks that come back while connected. A Primary without a disk goes on with its peer's data, which has the same name as what it has on its own disk: nothing was
 //! written between. From the first write on it is another generation, or the old disk could be taken for the newer one.
 
 use drbd_core::state::DiskState;
 
-use super::{expect, Story, Told, ALICE, BOB};
+use super::{expect, Story, Told, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::world::{Setup, World};
 
@@ -76,5 +76,34 @@ pub const FIRST_WRITE: Story = Story {
         world.written(ALICE, 1500, 8)?;
         world.command(ALICE, Admin::Attach(0))?;
         world.mend()
+    },
+};
+
+/// Both have what the other lacks, and attach their disks at the same moment while connected: each calls its own UpToDate
+/// while the other has none yet. They are not equal for that.
+pub const ATTACHED_AT_ONCE: Story = Story {
+    name: "disks of a split brain attached at once",
+    seeds: 10,
+    setup: |_| setup(),
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.written(ALICE, 1000, 8)?;
+        world.command(BOB, Admin::PromoteForced(0))?;
+        world.written(BOB, 1500, 8)?;
+        for node in [ALICE, BOB] {
+            world.command(node, Admin::Demote(0))?;
+            world.command(node, Admin::Detach(0))?;
+        }
+        world.set_network(true);
+        world.reach("a connection", World::is_connected)?;
+        world.run(SECOND);
+        for node in [ALICE, BOB] {
+            // Its state of before the attach comes to a peer that has begun to attach.
+            world.admin(node, Admin::PauseSync(0));
+            world.admin(node, Admin::Attach(0));
+        }
+        world.run(5 * SECOND);
+        expect(!world.in_sync(), "what differs is not UpToDate twice")
     },
 };

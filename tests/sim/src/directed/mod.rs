@@ -57,6 +57,7 @@ pub const ALL: &[&Story] = &[
     &corrected::DISK_COMES_BACK,
     &diskless::BOTH_DISKS,
     &diskless::FIRST_WRITE,
+    &diskless::ATTACHED_AT_ONCE,
     &epochs::BEHIND_A_LOST_BARRIER,
     &epochs::LAST_WRITE,
     &epochs::LATER_EPOCH,
