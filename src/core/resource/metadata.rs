@@ -55,8 +55,19 @@ pub enum FlushPhase {
     None,
     /// It is under way.
     InFlight,
+    /// It is under way, and what it goes before has changed since it began: that may rest on data that was written later.
+    Overtaken,
     /// It is done: what waits for it may be written.
     Done,
+}
+
+impl FlushPhase {
+    /// There is something new to write.
+    fn overtake(&mut self) {
+        if *self == Self::InFlight {
+            *self = Self::Overtaken;
+        }
+    }
 }
 
 /// The extents of the activity log that a range of sectors touches, first and last.
@@ -252,6 +263,7 @@ impl Resource<'_> {
             return 0;
         };
         disk.metadata.superblock_dirty = true;
+        disk.metadata.flush.overtake();
         disk.metadata.superblock_issued.saturating_add(1)
     }
 
@@ -332,7 +344,7 @@ impl Resource<'_> {
             return true;
         };
         match disk.metadata.flush {
-            FlushPhase::InFlight => return false,
+            FlushPhase::InFlight | FlushPhase::Overtaken => return false,
             FlushPhase::Done => {
                 disk.metadata.flush = FlushPhase::None;
                 return true;
@@ -374,9 +386,12 @@ impl Resource<'_> {
         if disk.flushes > 0 {
             return false;
         }
-        if disk.metadata.flush == FlushPhase::InFlight {
-            disk.metadata.flush = FlushPhase::Done;
-        }
+        disk.metadata.flush = match disk.metadata.flush {
+            FlushPhase::InFlight => FlushPhase::Done,
+            // Another one follows if anything was written meanwhile.
+            FlushPhase::Overtaken => FlushPhase::None,
+            other => other,
+        };
         true
     }
 
@@ -459,6 +474,7 @@ impl Resource<'_> {
                 && disk.activity_log.begin_transaction().is_some()
             {
                 disk.metadata.transaction = TransactionPhase::Draining;
+                disk.metadata.flush.overtake();
             }
         }
     }

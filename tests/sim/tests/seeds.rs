@@ -70,6 +70,7 @@ seeds! {
     both_attach_in_a_split_brain = 100049722,
     answer_to_a_part_of_a_broken_batch = 40004245,
     disk_smaller_than_what_the_peer_has = 100003197,
+    demoted_while_a_flush_was_under_way = 100062279,
 }
 
 #[test]
