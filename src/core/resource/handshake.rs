@@ -320,6 +320,8 @@ impl Resource<'_> {
             && peer.connection > C::SyncSource
         {
             *peer_disk = DiskState::UpToDate;
+            // So may be the UUIDs that came before this word. Should this node be the next target, it would take them for its own.
+            self.peer_has_our_uuids(index);
         }
         None
     }

@@ -548,12 +548,7 @@ impl Resource<'_> {
             _ => uuids.finish_resync_as_source(),
         }
         self.set_uuids(index, uuids, "updated UUIDs");
-        let same = uuids.to_array();
-        if let Some(device) = self.device_mut(index) {
-            if let Some([current, bitmap, first, second, _, _]) = device.peer.uuids.as_mut() {
-                [*current, *bitmap, *first, *second] = same;
-            }
-        }
+        self.peer_has_our_uuids(index);
     }
 
     fn log_resync_result(&mut self, index: DeviceIndex) {

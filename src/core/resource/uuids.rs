@@ -203,6 +203,19 @@ impl Resource<'_> {
         Ok(Received::Done)
     }
 
+    /// A resync is over: the peer has the data that we have, and calls it the same, whatever it said before.
+    pub(super) fn peer_has_our_uuids(&mut self, index: DeviceIndex) {
+        let Some(uuids) = self.own_uuids(index) else {
+            return;
+        };
+        if let Some(device) = self.device_mut(index) {
+            device.target_name = uuids.current;
+            if let Some([current, bitmap, first, second, _, _]) = device.peer.uuids.as_mut() {
+                [*current, *bitmap, *first, *second] = uuids.to_array();
+            }
+        }
+    }
+
     /// Both disks are declared equal by the administrator of the peer.
     fn skip_initial_sync(&mut self, index: DeviceIndex, current: u64) {
         self.log(index, LogMessage::SkipInitialSync);

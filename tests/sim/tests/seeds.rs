@@ -71,6 +71,8 @@ seeds! {
     answer_to_a_part_of_a_broken_batch = 40004245,
     disk_smaller_than_what_the_peer_has = 100003197,
     demoted_while_a_flush_was_under_way = 100062279,
+    late_uuids_of_a_target_that_was_done = 100053069,
+    name_of_a_target_that_was_done = 42001807,
 }
 
 #[test]
