@@ -165,7 +165,7 @@ impl Resource<'_> {
         self.after_verify_changed(index, old, new);
         self.after_peer_disk_changed(index, old, new);
         self.after_target_lost(index, old, new);
-        self.take_consent_back(index, new);
+        self.forget_consent(index, new);
         self.after_role_changed(index, old, new);
         self.tell_peer(index, old, new);
         self.after_connection_changed(index, old, new);
@@ -285,6 +285,7 @@ impl Resource<'_> {
         if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
             && (new.role == Role::Primary || new.peer == Role::Primary)
             && !introduces_itself
+            && !self.awaits_end_of_peer_disk(index)
             && new.disk >= DiskState::UpToDate
             && self.bitmap_uuid(index) == Some(0)
         {
@@ -419,7 +420,7 @@ impl Resource<'_> {
                 // From now on applications see the peer's data, even where ours was not yet the same.
                 let exposed = self.peer_uuids(index);
                 if let (Some(device), Some(exposed)) = (self.device_mut(index), exposed) {
-                    device.expose_peers_data(old, new, &exposed);
+                    device.expose_peers_data(new, &exposed);
                 }
             }
         }

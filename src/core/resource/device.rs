@@ -276,14 +276,12 @@ pub struct Device<'m> {
     /// The disk went with writes of this connection in its cache.
     pub(super) lost_writes: bool,
     /// The peer, a Primary, was allowed to give its disk up, and did not say that it has.
-    pub(super) consent: Option<super::peer_detach::Consent>,
+    pub(super) consent: bool,
     pub(super) sync_wanted: Option<ConnectionState>,
     pub(super) resync_after_negotiation: bool,
     pub(super) use_degraded_timeout: bool,
     pub(super) attach_result: Option<Disks>,
     pub(super) exposed_uuid: u64,
-    /// What the same data was called before, as long as a node without a disk has not changed it.
-    pub(super) exposed_before: u64,
     /// As a Primary whose disk went: the peer's data may be called otherwise by now, and we have not heard how.
     pub(super) name_unheard: bool,
     pub(super) open_count: u32,
@@ -335,13 +333,12 @@ impl<'m> Device<'m> {
             target_may_be_equal: false,
             data_told: false,
             lost_writes: false,
-            consent: None,
+            consent: false,
             sync_wanted: None,
             resync_after_negotiation: false,
             use_degraded_timeout: false,
             attach_result: None,
             exposed_uuid: 0,
-            exposed_before: 0,
             name_unheard: false,
             open_count: 0,
             sequence: 0,

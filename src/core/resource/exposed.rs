@@ -23,6 +23,7 @@ impl Resource<'_> {
         let alone = self.device(index).is_some_and(|device| {
             device.state.disk >= DiskState::UpToDate
                 && device.state.peer_disk < DiskState::Inconsistent
+                && !device.consent
         });
         if alone && self.bitmap_uuid(index) == Some(0) {
             self.new_current_uuid(index);
@@ -44,37 +45,22 @@ impl Device<'_> {
         self.name_unheard &= !newcomer && offered.bitmap == 0;
     }
 
-    /// What applications see is called like this from now on; it is the same data.
-    pub(super) fn expose(&mut self, current: u64) {
-        if !same_data(self.exposed_uuid, current) {
-            self.exposed_before = self.exposed_uuid;
-        }
-        self.exposed_uuid = current;
-    }
-
     /// Our disk goes, and applications see the peer's data, which has these UUIDs as far as we know.
-    pub(super) fn expose_peers_data(&mut self, old: &State, new: &State, peer: &Uuids) {
+    pub(super) fn expose_peers_data(&mut self, new: &State, peer: &Uuids) {
         let current = peer.current;
         let is_heard = self
             .own_name()
             .is_some_and(|own| same_data(own, peer.bitmap));
         self.name_unheard = new.role == Role::Primary && !is_heard;
-        if old.disk == DiskState::UpToDate {
-            self.expose(current);
-        } else {
-            self.exposed_uuid = current;
-            self.exposed_before = 0;
-        }
+        self.exposed_uuid = current;
     }
 
     /// A peer offers data to a Primary without a disk: whether that is what applications saw last.
     pub(super) fn accepts_data(&mut self, offered: &Uuids) -> bool {
         let current = offered.current;
-        let went_back = self.exposed_before != 0 && same_data(self.exposed_before, current);
         let went_on = self.name_unheard && same_data(offered.bitmap, self.exposed_uuid);
-        if went_back || went_on {
+        if went_on {
             self.exposed_uuid = current;
-            self.exposed_before = 0;
         }
         same_data(self.exposed_uuid, current)
     }

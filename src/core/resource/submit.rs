@@ -380,11 +380,7 @@ impl Resource<'_> {
         request.ending = true;
         let epoch = request.epoch;
         let logged = request.logged;
-        let on_peer_alone = request.io.is_write() && request.local == Local::Unneeded;
         let registered = core::mem::take(&mut request.registered);
-        if on_peer_alone && outcome.is_success() {
-            device.exposed_before = 0;
-        }
         if registered {
             device.overlap.remove(Device::request_entry(id));
             self.progress |= device.retry_if_any_wait() || device.verify.waits();

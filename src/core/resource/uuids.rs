@@ -38,7 +38,6 @@ impl Resource<'_> {
                 disk.superblock.uuids = uuids;
                 // What applications see from now on has this name.
                 device.exposed_uuid = current;
-                device.exposed_before = 0;
             }
         }
         self.superblock_changed(index);
@@ -197,7 +196,7 @@ impl Resource<'_> {
                 .device_mut(index)
                 .filter(|device| !comes_back || device.exposed_uuid == 0)
             {
-                device.expose(current);
+                device.exposed_uuid = current;
             }
         }
         Ok(Received::Done)

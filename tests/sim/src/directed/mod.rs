@@ -85,6 +85,7 @@ pub const ALL: &[&Story] = &[
     &target::PAUSED,
     &target::SLOW_METADATA,
     &waiting::SUSPENDED,
+    &waiting::CONSENT_LOST,
     &waiting::OVERLAPPING,
     &waiting::LINK_LOST,
     &writes_fail::OWN_WRITE,

@@ -4,7 +4,7 @@
 
 use drbd_core::state::DiskState;
 
-use super::{expect, Story, ALICE, SECOND};
+use super::{expect, Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::world::Setup;
 
@@ -73,5 +73,36 @@ pub const LINK_LOST: Story = Story {
         world.reach("an answer to an administrator", |world| {
             world.ended.len() > before
         })
+    },
+};
+
+/// A Primary asks whether it may detach. Its peer agrees, and loses power, or its own disk, before its consent arrives: the
+/// Primary keeps its disk, and its data alone has changed.
+pub const CONSENT_LOST: Story = Story {
+    name: "consent of a peer that goes",
+    seeds: 6,
+    setup: |_| Setup {
+        net_latency: 200_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.admin(ALICE, Admin::Detach(0));
+        world.reach_state("the consent", BOB, |state| {
+            state.peer_disk <= DiskState::Failed
+        })?;
+        if world.seed % 2 == 0 {
+            world.run(50_000);
+            world.crash(BOB);
+        } else {
+            world.admin(BOB, Admin::DetachForced(0));
+            world.run(1000);
+            world.cut();
+        }
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        let state = world.state(ALICE)?;
+        expect(state.disk == DiskState::UpToDate, "the disk stays")?;
+        world.written(ALICE, 1000, 8)?;
+        world.mend()
     },
 };
