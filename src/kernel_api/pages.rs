@@ -304,6 +304,20 @@ impl<E: PagesEndIo> PageBio<E> {
         self.len() == 0
     }
 
+    /// Leaves off the end of the last page, so that `bytes` remain. `EINVAL` where there are fewer, or that would leave nothing of
+    /// the last page.
+    pub(crate) fn truncate(&mut self, bytes: usize) -> Result {
+        let (last, others) = self.table().split_last().ok_or(EINVAL)?;
+        let (index, most) = (others.len(), last.bv_len as usize);
+        let left = bytes
+            .checked_sub(index * PAGE_SIZE)
+            .filter(|left| (1..=most).contains(left))
+            .ok_or(EINVAL)?;
+        // SAFETY: The bio is ours alone, and `index` is that of its last vector, which covers no more of its page than before.
+        unsafe { (*(*self.bio.as_ptr()).bi_io_vec.add(index)).bv_len = left as u32 };
+        Ok(())
+    }
+
     /// The bytes, to be sent or looked at.
     pub(crate) fn vecs(&self) -> BioVecs<'_> {
         // SAFETY: The table covers `len` bytes, and is alive and unchanged as long as `self` is borrowed.

@@ -66,6 +66,8 @@ enum Action {
     },
     /// A discard was left to the thread that does those.
     Range,
+    /// Metadata on a device of its own was left to the thread that does that.
+    SeparateMetadata,
     Write {
         backing: Arc<Backing>,
         pages: PageBio<PageIo>,
@@ -171,6 +173,9 @@ fn next_action(guarded: &mut Guarded) -> Option<Action> {
     if guarded.keep_range(effect) {
         return Some(Action::Range);
     }
+    if guarded.keep_separate_metadata(effect) {
+        return Some(Action::SeparateMetadata);
+    }
     Some(prepare(guarded, effect).unwrap_or_else(|index| Action::Fail { index, effect }))
 }
 
@@ -209,27 +214,24 @@ fn prepare(guarded: &mut Guarded, effect: Effect) -> Result<Action, DeviceIndex>
             io: LocalIo::Flush,
             index,
         }),
-        Effect::WriteSuperblock { device: index } => metadata(guarded, index, Purpose::Superblock),
-        Effect::WriteActivityLog { device: index } => {
-            metadata(guarded, index, Purpose::ActivityLog)
-        }
-        Effect::WriteBitmapPage {
-            device: index,
-            page,
-        } => metadata(guarded, index, Purpose::BitmapPage(page)),
+        Effect::WriteSuperblock { device: index }
+        | Effect::WriteActivityLog { device: index }
+        | Effect::WriteBitmapPage { device: index, .. } => Ok(Action::Metadata {
+            backing: guarded.backing(index).ok_or(index)?,
+            index,
+            purpose: metadata_purpose(effect).ok_or(index)?.1,
+        }),
     }
 }
 
-fn metadata(
-    guarded: &mut Guarded,
-    index: DeviceIndex,
-    purpose: Purpose,
-) -> Result<Action, DeviceIndex> {
-    Ok(Action::Metadata {
-        backing: guarded.backing(index).ok_or(index)?,
-        index,
-        purpose,
-    })
+/// Which metadata is to be written, if any.
+pub(super) fn metadata_purpose(effect: Effect) -> Option<(DeviceIndex, Purpose)> {
+    match effect {
+        Effect::WriteSuperblock { device } => Some((device, Purpose::Superblock)),
+        Effect::WriteActivityLog { device } => Some((device, Purpose::ActivityLog)),
+        Effect::WriteBitmapPage { device, page } => Some((device, Purpose::BitmapPage(page))),
+        _ => None,
+    }
 }
 
 fn prepare_peer_request(guarded: &mut Guarded, index: DeviceIndex, id: Id) -> Option<Action> {
@@ -305,6 +307,7 @@ impl Resource {
                 self.copies.submit_flush(&backing.data, context);
             }
             Action::Range => self.range_work.raise(),
+            Action::SeparateMetadata => self.metadata_work.raise(),
             Action::Write {
                 backing,
                 pages,
@@ -386,19 +389,22 @@ impl Resource {
         index: DeviceIndex,
         purpose: Purpose,
     ) {
-        let written = self.metadata_pages(index, purpose);
+        let written = self
+            .metadata
+            .alloc(METADATA_BYTES)
+            .and_then(|pages| self.encode_metadata(index, purpose, pages));
         let context = PageIoContext {
             resource: owner,
             index,
             purpose,
         };
         match written {
-            Ok((pages, place)) => {
-                pages.submit(
+            Ok(metadata) => {
+                metadata.pages.submit(
                     backing.metadata(),
                     Direction::Write,
                     backing.metadata_flags(),
-                    place.sector,
+                    metadata.sector,
                     context,
                 );
             }
@@ -406,26 +412,37 @@ impl Resource {
         }
     }
 
-    /// The bytes of a piece of metadata as it is now, and where they go.
-    fn metadata_pages(
+    /// Fills `pages`, of [`METADATA_BYTES`], with a piece of metadata as it is now. Any context.
+    pub(super) fn encode_metadata(
         &self,
         index: DeviceIndex,
         purpose: Purpose,
-    ) -> Result<(PageBio<PageIo>, Place)> {
-        let mut bytes = 4096;
-        // A last page of the bitmap may be short: what it needs is known once it was asked for.
-        for _ in 0..2 {
-            let mut pages = self.metadata.alloc(bytes)?;
-            let place = self.peek(|guarded| guarded.encode_metadata(index, purpose, &mut pages));
-            let place = place.ok_or(EIO)?;
-            let needed = place.sectors as usize * 512;
-            if needed >= bytes {
-                return Ok((pages, place));
-            }
-            bytes = needed;
-        }
-        Err(EIO)
+        mut pages: PageBio<PageIo>,
+    ) -> Result<Metadata> {
+        self.peek(|guarded| {
+            let place = guarded.encode_metadata(index, purpose, &mut pages);
+            let Place { sector, sectors } = place.ok_or(EIO)?;
+            // The last page of the bitmap may be short.
+            pages.truncate(sectors as usize * 512)?;
+            Ok(Metadata {
+                pages,
+                sector,
+                data_goes_first: guarded.engine.data_goes_first(index),
+            })
+        })
     }
+}
+
+/// Bytes of the largest piece of metadata.
+pub(super) const METADATA_BYTES: usize = 4096;
+
+/// A piece of metadata as it was at one moment.
+pub(super) struct Metadata {
+    pub(super) pages: PageBio<PageIo>,
+    /// Where it goes, on the device with the metadata.
+    pub(super) sector: u64,
+    /// The disk is to be flushed before it is written.
+    pub(super) data_goes_first: bool,
 }
 
 impl Guarded {

@@ -17,6 +17,7 @@ pub(crate) mod digests;
 pub(crate) mod effects;
 pub(crate) mod events;
 pub(crate) mod ranges;
+mod separate_metadata;
 pub(crate) mod signal;
 pub(crate) mod tokens;
 
@@ -144,6 +145,8 @@ pub(crate) struct Guarded {
     pub(crate) event: events::EventWork,
     /// Discards and write-zeroes that wait for their thread.
     pub(crate) ranges: Ring<'static, Effect>,
+    /// Metadata on devices of its own that waits for its thread.
+    pub(crate) separate_metadata: Ring<'static, Effect>,
     /// Metadata is encoded here before it goes into pages.
     pub(crate) scratch: KBox<[u8; 4096]>,
 }
@@ -189,6 +192,9 @@ pub(crate) struct Resource {
     /// There may be a discard.
     #[pin]
     pub(crate) range_work: Signal,
+    /// There may be metadata for a device of its own.
+    #[pin]
+    pub(crate) metadata_work: Signal,
     /// There may be events.
     #[pin]
     pub(crate) event_work: Signal,
@@ -210,6 +216,7 @@ pub(crate) struct Resource {
 struct Threads {
     disk: Option<Thread>,
     range: Option<Thread>,
+    metadata: Option<Thread>,
     event: Option<Thread>,
     receiver: Option<Thread>,
 }
@@ -222,6 +229,7 @@ impl Resource {
         let lender = KBox::pin_init(Lender::new(), GFP_KERNEL)?;
         let tables = tables(&lender)?;
         let ranges = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
+        let separate_metadata = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
         let scratch = KBox::new([0; 4096], GFP_KERNEL)?;
         let resource = Arc::pin_init(
             try_pin_init!(Self {
@@ -232,13 +240,14 @@ impl Resource {
                     shelves: [const { None }; MAX_VOLUMES],
                     event: events::EventWork::Idle,
                     ranges,
+                    separate_metadata,
                     scratch,
                 }, "Resource::guarded"),
                 administration <- new_mutex!((), "Resource::administration"),
                 devices <- new_mutex!([const { None }; MAX_VOLUMES], "Resource::devices"),
                 link <- new_mutex!(None, "Resource::link"),
                 addresses <- new_mutex!(None, "Resource::addresses"),
-                threads <- new_mutex!(Threads { disk: None, range: None, event: None, receiver: None }, "Resource::threads"),
+                threads <- new_mutex!(Threads { disk: None, range: None, metadata: None, event: None, receiver: None }, "Resource::threads"),
                 timer <- new_mutex!(None, "Resource::timer"),
                 alarm <- new_spinlock_irq!(None, "Resource::alarm"),
                 lender,
@@ -248,6 +257,7 @@ impl Resource {
                 metadata <- PagePool::new(1),
                 disk_work <- Signal::new(),
                 range_work <- Signal::new(),
+                metadata_work <- Signal::new(),
                 event_work <- Signal::new(),
                 data_work <- Signal::new(),
                 meta_work <- Signal::new(),
@@ -281,14 +291,22 @@ impl Resource {
             ranges::run(&owner, stop)
         });
         let owner = self.clone();
+        let metadata = Thread::spawn(&self.thread_name("drbd_m_")?, move |stop| {
+            separate_metadata::run(&owner, stop)
+        });
+        let owner = self.clone();
         let event = Thread::spawn(&self.thread_name("drbd_e_")?, move |stop| {
             events::run(&owner, stop)
         });
         let mut threads = self.threads.lock();
         threads.disk = disk.ok();
         threads.range = range.ok();
+        threads.metadata = metadata.ok();
         threads.event = event.ok();
-        let complete = threads.disk.is_some() && threads.range.is_some() && threads.event.is_some();
+        let complete = threads.disk.is_some()
+            && threads.range.is_some()
+            && threads.metadata.is_some()
+            && threads.event.is_some();
         drop(threads);
         self.bind_threads();
         if !complete {
@@ -528,17 +546,19 @@ impl Resource {
 
     /// Ends the threads. The resource has no device, and is StandAlone. Sleeps.
     pub(crate) fn shut_down(&self) {
-        let (disk, range, event, receiver) = {
+        let (disk, range, metadata, event, receiver) = {
             let mut threads = self.threads.lock();
             (
                 threads.disk.take(),
                 threads.range.take(),
+                threads.metadata.take(),
                 threads.event.take(),
                 threads.receiver.take(),
             )
         };
         drop(receiver);
         drop(event);
+        drop(metadata);
         drop(range);
         drop(disk);
         let alarm = self.alarm.lock().take();
@@ -555,8 +575,16 @@ impl Resource {
         self.lender.reclaim(tables.completions);
         self.lender.reclaim(tables.effects);
         self.lender.reclaim(tables.events);
-        let ranges = core::mem::replace(&mut self.lock_now().ranges, Ring::new(&mut []));
+        let (ranges, metadata) = {
+            let mut guarded = self.lock_now();
+            let taken = Ring::new(&mut []);
+            let ranges = core::mem::replace(&mut guarded.ranges, taken);
+            let taken = Ring::new(&mut []);
+            let metadata = core::mem::replace(&mut guarded.separate_metadata, taken);
+            (ranges, metadata)
+        };
         self.lender.reclaim(ranges.into_storage());
+        self.lender.reclaim(metadata.into_storage());
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::ahead::Ahead;
 use super::digest::Digest;
-use super::metadata::{FlushPhase, TransactionPhase};
+use super::metadata::TransactionPhase;
 use super::pace::{Courtesy, Pace};
 use super::peer_request::PeerRequest;
 use super::request::{Remote, Request};
@@ -169,8 +169,6 @@ pub struct MetadataWriter {
     pub next_page: u64,
     /// The activity-log transaction.
     pub transaction: TransactionPhase,
-    /// The flush of the data that goes before metadata on a device of its own.
-    pub flush: FlushPhase,
     /// The work on the whole bitmap.
     pub task: Option<(BitmapTask, TaskPhase, AfterBitmap)>,
     /// The superblock that the task waits for.

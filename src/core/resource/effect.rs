@@ -40,6 +40,9 @@ impl Completion {
 }
 
 /// Block I/O to be started. Carried out by whoever finds it, where sleeping is allowed.
+///
+/// Whoever writes metadata takes its bytes, and asks [`data_goes_first`](super::Resource::data_goes_first) in the same moment;
+/// if so, it flushes the backing disk before it writes them. A flush that fails is a write that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing: fills unused storage.

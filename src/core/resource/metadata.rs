@@ -7,7 +7,8 @@
 //! * A write starts only after the transaction that makes its extents hot is durable.
 //! * Data that was written before, and that metadata takes for granted, is flushed before that metadata is written: a bit
 //!   that is clear, a superblock that calls the data UpToDate or a Primary demoted, an extent that is cold. Metadata on
-//!   the same device does that by itself: the shell writes it with a flush in front.
+//!   the same device does that by itself: the shell writes it with a flush in front. For a device of its own
+//!   [`Resource::data_goes_first`] says so when the bytes are taken, no earlier: bits are cleared at any time.
 //! * One superblock is on its way at a time; what changes meanwhile goes with the next.
 //! * A page of the bitmap is never on its way twice.
 
@@ -47,29 +48,6 @@ pub enum TransactionPhase {
     Writing,
 }
 
-/// How far the flush of the data has come that goes before metadata on another device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FlushPhase {
-    /// There is none.
-    #[default]
-    None,
-    /// It is under way.
-    InFlight,
-    /// It is under way, and what it goes before has changed since it began: that may rest on data that was written later.
-    Overtaken,
-    /// It is done: what waits for it may be written.
-    Done,
-}
-
-impl FlushPhase {
-    /// There is something new to write.
-    fn overtake(&mut self) {
-        if *self == Self::InFlight {
-            *self = Self::Overtaken;
-        }
-    }
-}
-
 /// The extents of the activity log that a range of sectors touches, first and last.
 fn extents_of(sector: u64, sectors: u64) -> (u32, u32) {
     let last = sector.saturating_add(sectors).saturating_sub(1);
@@ -100,13 +78,6 @@ impl MetadataWriter {
             && self.transaction == TransactionPhase::None
             && self.task.is_none()
     }
-
-    /// Whether something is to be written now that takes the data before it for granted.
-    fn wants_to_write(&self) -> bool {
-        (self.superblock_dirty && !self.superblock_in_flight)
-            || self.transaction != TransactionPhase::None
-            || self.task.is_some()
-    }
 }
 
 impl Disk<'_> {
@@ -121,7 +92,8 @@ impl Disk<'_> {
 
     /// Whether data must be flushed before metadata is written, because nothing else sees to it.
     fn needs_flush(&self) -> bool {
-        self.has_unflushed_writes() && !self.layout.index().is_internal() && !self.failed
+        let in_cache = self.has_unflushed_writes() || (self.flushes > 0 && self.conf.disk_flushes);
+        in_cache && !self.layout.index().is_internal() && !self.failed
     }
 }
 
@@ -263,7 +235,6 @@ impl Resource<'_> {
             return 0;
         };
         disk.metadata.superblock_dirty = true;
-        disk.metadata.flush.overtake();
         disk.metadata.superblock_issued.saturating_add(1)
     }
 
@@ -326,37 +297,19 @@ impl Resource<'_> {
             return;
         }
         self.begin_transaction(index);
-        if self.data_is_stable(index) {
-            self.write_superblock(index);
-            self.advance_transaction(index);
-            self.advance_bitmap_task(index);
-            self.write_superblock(index);
-        }
+        self.write_superblock(index);
+        self.advance_transaction(index);
+        self.advance_bitmap_task(index);
+        self.write_superblock(index);
         self.detach_when_idle(index);
     }
 
-    /// Whether metadata may be written: the data that was written before is flushed, where that is needed.
-    fn data_is_stable(&mut self, index: DeviceIndex) -> bool {
-        let Some(disk) = self
-            .device_mut(index)
-            .and_then(|device| device.disk.as_mut())
-        else {
-            return true;
-        };
-        match disk.metadata.flush {
-            FlushPhase::InFlight | FlushPhase::Overtaken => return false,
-            FlushPhase::Done => {
-                disk.metadata.flush = FlushPhase::None;
-                return true;
-            }
-            FlushPhase::None => {}
-        }
-        if !disk.metadata.wants_to_write() || !disk.needs_flush() {
-            return true;
-        }
-        disk.metadata.flush = FlushPhase::InFlight;
-        self.start_flush(index);
-        false
+    /// Whether the data has to be flushed between the moment in which the bytes of metadata are taken, which is now, and the
+    /// write: what they say may rest on any write that has ended. Never for internal metadata, which does that by itself.
+    pub fn data_goes_first(&self, index: DeviceIndex) -> bool {
+        self.device(index)
+            .and_then(|device| device.disk.as_ref())
+            .is_some_and(Disk::needs_flush)
     }
 
     /// Starts a flush of the data.
@@ -386,12 +339,6 @@ impl Resource<'_> {
         if disk.flushes > 0 {
             return false;
         }
-        disk.metadata.flush = match disk.metadata.flush {
-            FlushPhase::InFlight => FlushPhase::Done,
-            // Another one follows if anything was written meanwhile.
-            FlushPhase::Overtaken => FlushPhase::None,
-            other => other,
-        };
         true
     }
 
@@ -474,7 +421,6 @@ impl Resource<'_> {
                 && disk.activity_log.begin_transaction().is_some()
             {
                 disk.metadata.transaction = TransactionPhase::Draining;
-                disk.metadata.flush.overtake();
             }
         }
     }

@@ -19,6 +19,8 @@ fn pulls_ahead() -> Setup {
     setup.net.wire_protocol = Protocol::A;
     setup.net.on_congestion = OnCongestion::PullAhead;
     setup.net.cong_fill = 64;
+    // A cable so slow is no dead peer.
+    setup.net.ping_timeo = 50;
     setup
 }
 

@@ -8,7 +8,7 @@ use crate::shell::{Habit, Work};
 use crate::world::{Ev, Setup};
 
 /// Sectors of an extent of the activity log.
-const EXTENT: u64 = 8192;
+pub const EXTENT: u64 = 8192;
 
 /// A write crosses from one extent to the next. Its Primary dies when the own disk has it, and the peer does not.
 pub const CROSSING_WRITE: Story = Story {

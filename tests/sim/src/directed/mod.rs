@@ -84,6 +84,7 @@ pub const ALL: &[&Story] = &[
     &target::OLD_SYNC_UUID,
     &target::PAUSED,
     &target::SLOW_METADATA,
+    &target::WRITTEN_WHILE_FLUSHING,
     &waiting::SUSPENDED,
     &waiting::CONSENT_LOST,
     &waiting::OVERLAPPING,

@@ -4,8 +4,10 @@
 
 use drbd_core::state::{ConnectionState, DiskState};
 
+use super::extents::EXTENT;
 use super::{expect, Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
+use crate::node::Sizes;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
 
@@ -31,6 +33,50 @@ pub const SLOW_METADATA: Story = Story {
         })?;
         let pause = world.rng.range(0, 200_000);
         world.run(pause);
+        world.crash(BOB);
+        world.mend()
+    },
+};
+
+/// Metadata on a device of its own. A page of the bitmap of a Primary that is a target is on its way, with the data before
+/// it, and meanwhile the resync writes more: the page must not say of those blocks, too, that they are equal, before they are on stable storage.
+pub const WRITTEN_WHILE_FLUSHING: Story = Story {
+    name: "written while flushing",
+    seeds: 10,
+    setup: |_| Setup {
+        device_sectors: 20_000,
+        sizes: Sizes {
+            extents: 1,
+            ..Sizes::default()
+        },
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        for spot in 0..10 {
+            world.written(ALICE, spot * 400, 256)?;
+        }
+        world.run(SECOND);
+        world.command(ALICE, Admin::Demote(0))?;
+        world.nodes[BOB].habits = vec![
+            Habit::slow(Work::ResyncWrite, 200_000),
+            Habit::slow(Work::BitmapPage, 300_000),
+        ];
+        world.set_network(true);
+        world.reach("blocks that are being written", |world| {
+            world.at_work(BOB, Work::ResyncWrite) > 0
+        })?;
+        world.command(BOB, Admin::Promote(0))?;
+        let pause = world.rng.range(0, 400_000);
+        world.run(pause);
+        // Its activity log has room for one extent: another write, another extent, and a page of the bitmap before that.
+        world.written(BOB, EXTENT + 4096, 8)?;
+        world.put_write(BOB, 4096, 8);
+        world.reach("a page of the bitmap", |world| {
+            world.at_work(BOB, Work::BitmapPage) > 0
+        })?;
+        world.reach("its end", |world| world.at_work(BOB, Work::BitmapPage) == 0)?;
         world.crash(BOB);
         world.mend()
     },

@@ -10,7 +10,8 @@ use drbd_core::resource::effect::Effect;
 use drbd_core::resource::peer_request::Purpose;
 use drbd_core::resource::request::Operation;
 
-use crate::node::DiskIo;
+use crate::disk::Disk;
+use crate::node::{DiskIo, Life};
 use crate::world::{Ev, Moment, World};
 
 impl World<'_> {
@@ -41,9 +42,11 @@ impl World<'_> {
         let Some(life) = place.life.as_mut() else {
             return;
         };
-        let moment = |volume: DeviceIndex, disks: &[crate::disk::Disk]| {
+        // What is flushed before metadata is written: the data up to the moment in which its bytes are taken.
+        let moment = |volume: DeviceIndex, life: &Life<'_>, disks: &[Disk]| {
             let disk = &disks[usize::from(volume.0)];
-            if flushes {
+            let by_itself = disk.internal && flushes;
+            if by_itself || life.engine.data_goes_first(volume) {
                 disk.now()
             } else {
                 0
@@ -78,7 +81,7 @@ impl World<'_> {
                     life.engine.superblock_written(device, false);
                     return;
                 };
-                DiskIo::Superblock(device, sector, block.to_vec(), moment(device, disks))
+                DiskIo::Superblock(device, sector, block.to_vec(), moment(device, life, disks))
             }
             Effect::WriteActivityLog { device } => {
                 let mut block = [0; TRANSACTION_BYTES];
@@ -86,7 +89,7 @@ impl World<'_> {
                     life.engine.activity_log_written(device, false);
                     return;
                 };
-                DiskIo::ActivityLog(device, sector, block.to_vec(), moment(device, disks))
+                DiskIo::ActivityLog(device, sector, block.to_vec(), moment(device, life, disks))
             }
             Effect::WriteBitmapPage { device, page } => {
                 let mut block = [0; PAGE_BYTES];
@@ -95,7 +98,13 @@ impl World<'_> {
                     return;
                 };
                 let bytes = block[..place.sectors as usize * 512].to_vec();
-                DiskIo::Page(device, page, place.sector, bytes, moment(device, disks))
+                DiskIo::Page(
+                    device,
+                    page,
+                    place.sector,
+                    bytes,
+                    moment(device, life, disks),
+                )
             }
         };
         self.start_io(node, io);

@@ -140,8 +140,8 @@ impl World<'_> {
             | DiskIo::ActivityLog(device, sector, bytes, moment)
             | DiskIo::Page(device, _, sector, bytes, moment) => {
                 let disk = &mut place.disks[usize::from(device.0)];
+                disk.flush(*moment);
                 if disk.internal {
-                    disk.flush(*moment);
                     disk.done += bytes.len() as u64 / 512;
                 }
                 disk.write_meta(*sector, bytes);

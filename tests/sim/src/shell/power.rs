@@ -23,8 +23,8 @@ impl World<'_> {
                     let disk = &mut self.nodes[node].disks[usize::from(device.0)];
                     // A superblock is one sector that matters: it is never half there.
                     let survives = *self.rng.pick(&[0, 50, 100]);
-                    if survives > 0 && disk.internal {
-                        // A write with a flush in front of it begins after that flush.
+                    if survives > 0 {
+                        // What was to be flushed first was, before the write began.
                         disk.flush(*moment);
                     }
                     for (offset, part) in bytes.chunks(512).enumerate() {
