@@ -73,6 +73,7 @@ seeds! {
     demoted_while_a_flush_was_under_way = 100062279,
     late_uuids_of_a_target_that_was_done = 100053069,
     name_of_a_target_that_was_done = 42001807,
+    power_cut_with_protocol_b = 201087042,
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 //! The administrator and the cluster manager, and what a good one knows.
 
+use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::request::Io;
 use drbd_core::state::{ConnectionState, DiskState, Role, State};
 
 use super::Plan;
 use crate::admin::Admin;
 use crate::check::Crash;
+use crate::node::DiskIo;
 use crate::world::{Ev, World};
 
 impl World<'_> {
@@ -189,6 +191,7 @@ impl World<'_> {
         let other_primary = (0..self.setup.volumes).any(|volume| self.is_primary(1 - node, volume));
         let only_disk = other_primary && !self.has_it(1 - node);
         let losses = crash.lost.iter().any(|sectors| !sectors.is_empty());
+        let unwritten = self.has_writes_of_peer(node);
         let Some(plan) = self.plan.as_mut() else {
             return;
         };
@@ -199,9 +202,29 @@ impl World<'_> {
         if other_primary || (losses && !was_primary) {
             plan.current[node] = false;
         }
+        // With protocol B, writes that the peer had in its memory alone were acknowledged.
+        if unwritten && plan.ever_b {
+            plan.current[node] = false;
+        }
         // What was on its way to the peer is lost with protocol A; with B, if the peer goes, too.
         if was_primary && plan.ever_a {
             plan.current[1 - node] = false;
         }
+    }
+
+    /// Requests of the peer are under way, perhaps of one that is gone.
+    fn has_writes_of_peer(&self, node: usize) -> bool {
+        let Some(life) = self.nodes[node].life.as_ref() else {
+            return false;
+        };
+        let on_disk = |io: &DiskIo| matches!(io, DiskIo::Peer(..));
+        let unanswered = |volume: usize| {
+            life.engine
+                .status(DeviceIndex(volume as u8))
+                .is_some_and(|status| status.unacknowledged > 0)
+        };
+        !life.peer_pages.is_empty()
+            || life.disk_io.values().any(on_disk)
+            || (0..self.setup.volumes).any(unanswered)
     }
 }

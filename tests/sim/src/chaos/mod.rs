@@ -49,6 +49,8 @@ pub struct Plan {
     pub last_primary: Option<usize>,
     /// Some write may have had no more than protocol A promises.
     pub ever_a: bool,
+    /// Some write may have had no more than protocol B promises.
+    pub ever_b: bool,
     /// When options were last changed.
     pub options_changed: u64,
 }
@@ -62,6 +64,7 @@ impl<'a> World<'a> {
         choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
         choice::age_of_peers(&mut Rng::new(seed ^ 0x86), &mut setup);
         let ever_a = setup.net.wire_protocol == Protocol::A;
+        let ever_b = setup.net.wire_protocol == Protocol::B;
         let mut world = Self::new(arena, seed, setup);
         let pause = *rng.pick(&[30_000, 300_000, 3_000_000]);
         // Most nights are short: the next one is another world.
@@ -82,6 +85,7 @@ impl<'a> World<'a> {
             thoughts: 0,
             last_primary: None,
             ever_a,
+            ever_b,
             options_changed: 0,
         });
         world

@@ -38,6 +38,7 @@ fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
     if let Some(plan) = world.plan.as_mut() {
         plan.options_changed = now;
         plan.ever_a |= protocol == Protocol::A;
+        plan.ever_b |= protocol == Protocol::B;
     }
     world.tell(2, || {
         format!("options: protocol {protocol:?}, max-epoch-size {epoch}, flushes {flushes}, drain {drain}")
