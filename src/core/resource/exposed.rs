@@ -14,10 +14,20 @@
 use super::connection::DataItem;
 use super::device::{Device, DeviceIndex};
 use super::Resource;
-use crate::state::{DiskState, Role, State};
+use crate::state::{Change, DiskState, Role, State};
 use crate::uuid::{same_data, Uuids};
 
 impl Resource<'_> {
+    /// The disk that is being attached does not fit the peer's, which comes to the same end: the data that applications use stays what
+    /// it is, and so does what we know of its name.
+    pub(super) fn refuse_attached_disk(&mut self, index: DeviceIndex) {
+        let is_unheard = self.device(index).is_some_and(|device| device.name_unheard);
+        let _ = self.change(index, Change::none().disk(DiskState::Failed), true);
+        if let Some(device) = self.device_mut(index) {
+            device.name_unheard = is_unheard;
+        }
+    }
+
     /// A write of the peer, which has no disk: our data changes alone from here on.
     pub(super) fn peer_writes_here_alone(&mut self, index: DeviceIndex) {
         let alone = self.device(index).is_some_and(|device| {

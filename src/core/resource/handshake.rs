@@ -366,7 +366,7 @@ impl Resource<'_> {
                 Outcome::BecomeTarget { full: all } => (connection, full) = (C::WFBitMapT, all),
                 Outcome::Disconnect(_) if old.disk == DiskState::Negotiating => {
                     connection = C::Connected;
-                    let _ = self.change(index, Change::none().disk(DiskState::Failed), true);
+                    self.refuse_attached_disk(index);
                 }
                 Outcome::Disconnect(_) if peer.disk == DiskState::Negotiating => {
                     connection = C::Connected;

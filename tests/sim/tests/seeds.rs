@@ -74,6 +74,7 @@ seeds! {
     late_uuids_of_a_target_that_was_done = 100053069,
     name_of_a_target_that_was_done = 42001807,
     power_cut_with_protocol_b = 201087042,
+    disk_refused_for_an_old_protocol = 200003824,
 }
 
 #[test]
