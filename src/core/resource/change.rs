@@ -57,6 +57,7 @@ impl Resource<'_> {
         let Some(old) = self.device(index).map(|device| device.state) else {
             return Err(StateCode::UnknownError);
         };
+        keeps_good_data(&old, change)?;
         let change = only_good_disks(&old, without_false_hope(&old, thrown_away(change)))?;
         if old.disk == DiskState::Failed && change.disk.is_some_and(|disk| disk > DiskState::Failed)
         {
@@ -491,6 +492,23 @@ fn thrown_away(change: Change) -> Change {
     } else {
         change
     }
+}
+
+/// A resync that an administrator wants must not replace good data by data that is not. In 8.4 the disk that is to be the source
+/// counts as UpToDate for being asked to; two disks that are both Inconsistent still begin in this way.
+pub(super) fn keeps_good_data(old: &State, change: Change) -> Result<(), StateCode> {
+    let (source, target) = match change.connection {
+        Some(ConnectionState::StartingSyncS) => (old.disk, old.peer_disk),
+        Some(ConnectionState::StartingSyncT) => (old.peer_disk, old.disk),
+        _ => return Ok(()),
+    };
+    let loses = old.connection == ConnectionState::Connected
+        && source == DiskState::Inconsistent
+        && target == DiskState::UpToDate;
+    if loses {
+        return Err(StateCode::NoUpToDateDisk);
+    }
+    Ok(())
 }
 
 /// Whether the peer's copy of the data went out of reach (`lost_contact_to_peer_data`).

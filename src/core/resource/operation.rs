@@ -5,7 +5,7 @@
 //! One is under way at a time. Where both nodes want something at once, the one that accepted the meta socket goes first,
 //! and refuses the other's wish.
 
-use super::change::without_false_hope;
+use super::change::{keeps_good_data, without_false_hope};
 use super::connection::{DataItem, MetaItem};
 use super::device::DeviceIndex;
 use super::log::LogMessage;
@@ -66,6 +66,7 @@ impl Resource<'_> {
         }
         let change = without_false_hope(&old, change);
         let path = plan(old, change, &self.context(index))?;
+        keeps_good_data(&old, change)?;
         let change = only_good_disks(&old, change)?;
         match path {
             Path::Local => self.change(index, change, false).map(|()| None),

@@ -75,6 +75,7 @@ seeds! {
     name_of_a_target_that_was_done = 42001807,
     power_cut_with_protocol_b = 201087042,
     disk_refused_for_an_old_protocol = 200003824,
+    inconsistent_disk_wants_to_be_the_source = 201092006,
 }
 
 #[test]
