@@ -198,7 +198,13 @@ impl Resource<'_> {
         }
         if before != after {
             disk.superblock.flags = after;
-            self.superblock_changed(index);
+            let in_use = MetaFlags::PRIMARY_IND;
+            if after.contains(in_use) && !before.contains(in_use) {
+                // After a crash nobody would ask which writes the peer has, and which are here.
+                self.hold_requests_for_superblock(index);
+            } else {
+                self.superblock_changed(index);
+            }
         }
         let forced = old.disk == DiskState::Inconsistent
             && old.peer_disk == DiskState::Inconsistent

@@ -76,6 +76,7 @@ seeds! {
     power_cut_with_protocol_b = 201087042,
     disk_refused_for_an_old_protocol = 200003824,
     inconsistent_disk_wants_to_be_the_source = 201092006,
+    crash_before_the_superblock_says_primary = 201174318,
 }
 
 #[test]
