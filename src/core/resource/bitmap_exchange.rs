@@ -18,11 +18,30 @@ use crate::wire::{
 };
 
 impl Resource<'_> {
-    /// A new exchange begins.
+    /// A new exchange begins. One that was given up may not have had its turn in the queue.
     pub(super) fn begin_bitmap_exchange(&mut self, index: DeviceIndex) {
         if let Some(device) = self.device_mut(index) {
-            device.exchange = BitmapExchange::default();
+            let waits = u32::from(device.exchange.sending);
+            device.exchange = BitmapExchange {
+                overtaken: device.exchange.overtaken.saturating_add(waits),
+                ..BitmapExchange::default()
+            };
         }
+    }
+
+    /// It is the turn of our bitmap, and the exchange that it is for was given up: for another, or for none. The peer would take
+    /// it for a part of the next one.
+    pub(super) fn bitmap_is_outlived(&mut self, index: DeviceIndex) -> bool {
+        let Some(device) = self.device_mut(index) else {
+            return true;
+        };
+        if let Some(fewer) = device.exchange.overtaken.checked_sub(1) {
+            device.exchange.overtaken = fewer;
+            return true;
+        }
+        let exchanging = device.exchanges_bitmaps();
+        device.exchange.sending &= exchanging;
+        !exchanging
     }
 
     /// Our bitmap goes out as soon as what is queued before it has gone.
@@ -30,11 +49,7 @@ impl Resource<'_> {
         let Some(device) = self.device_mut(index) else {
             return;
         };
-        let exchanging = matches!(
-            device.state.connection,
-            ConnectionState::WFBitMapS | ConnectionState::WFBitMapT
-        );
-        if !exchanging || device.exchange.sending {
+        if !device.exchanges_bitmaps() || device.exchange.sending {
             return;
         }
         device.exchange.sending = true;
@@ -254,6 +269,13 @@ fn disk_words(resource: &Resource<'_>, index: DeviceIndex, first_word: u64, targ
 }
 
 impl Device<'_> {
+    fn exchanges_bitmaps(&self) -> bool {
+        matches!(
+            self.state.connection,
+            ConnectionState::WFBitMapS | ConnectionState::WFBitMapT
+        )
+    }
+
     /// Encodes runs from `position` into `buffer`; `None` where the plain form is shorter. Answers the encoding, the
     /// bytes used, and the bit where the next packet goes on.
     fn encode_runs(

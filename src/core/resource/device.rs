@@ -114,6 +114,8 @@ pub struct BitmapExchange {
     pub receive_position: u64,
     /// The whole bitmap of the peer has arrived.
     pub received: bool,
+    /// Turns to send a bitmap that still wait in the queue, of exchanges that were given up.
+    pub overtaken: u32,
 }
 
 /// A change of the whole bitmap that must be durable before something else happens.

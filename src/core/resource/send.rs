@@ -81,6 +81,11 @@ impl Resource<'_> {
                 return Some(outgoing);
             }
             if let DataItem::Bitmap(index) = item {
+                if self.bitmap_is_outlived(index) {
+                    self.connection.data_queue.pop();
+                    self.room_in_data_queue();
+                    continue;
+                }
                 let (head, finished) = self.next_bitmap_packet(index, buffer);
                 if finished {
                     self.connection.data_queue.pop();
