@@ -75,15 +75,14 @@ impl Resource<'_> {
                 let _ = self.change(index, wanted, false);
             }
             Some(ConnectionState::StartingSyncS) => {
-                self.name_used_data(index);
                 self.prepare_resync(index, ConnectionState::SyncSource);
             }
             _ => {}
         }
     }
 
-    /// A disk that was never used becomes the source of a resync by an administrator's wish: from now on it is used, and
-    /// must not be taken for a new one again, nor its peer.
+    /// A disk that was never used becomes the source of a resync by an administrator's wish, even if that began before a crash: from now on
+    /// it is used, and must not be taken for a new one again, nor its peer.
     fn name_used_data(&mut self, index: DeviceIndex) {
         let never_used = self
             .own_uuids(index)
@@ -103,6 +102,9 @@ impl Resource<'_> {
             return;
         }
         device.sync_wanted = Some(side);
+        if side == ConnectionState::SyncSource {
+            self.name_used_data(index);
+        }
         self.event(Event::CallHelperAndReport {
             device: index,
             helper: helper_before(side),
