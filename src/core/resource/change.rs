@@ -501,17 +501,21 @@ fn thrown_away(change: Change) -> Change {
 }
 
 /// A resync that an administrator wants must not replace good data by data that is not. In 8.4 the disk that is to be the source
-/// counts as UpToDate for being asked to; two disks that are both Inconsistent still begin in this way.
+/// counts as UpToDate for being asked to; two disks that are both Inconsistent still begin in this way. A disk that is being
+/// attached is neither: the peer may not have heard of it, and is about to compare it.
 pub(super) fn keeps_good_data(old: &State, change: Change) -> Result<(), StateCode> {
     let (source, target) = match change.connection {
         Some(ConnectionState::StartingSyncS) => (old.disk, old.peer_disk),
         Some(ConnectionState::StartingSyncT) => (old.peer_disk, old.disk),
         _ => return Ok(()),
     };
-    let loses = old.connection == ConnectionState::Connected
-        && source == DiskState::Inconsistent
-        && target == DiskState::UpToDate;
-    if loses {
+    if old.connection != ConnectionState::Connected {
+        return Ok(());
+    }
+    if old.disk == DiskState::Negotiating {
+        return Err(StateCode::InTransientState);
+    }
+    if source == DiskState::Inconsistent && target == DiskState::UpToDate {
         return Err(StateCode::NoUpToDateDisk);
     }
     Ok(())

@@ -77,6 +77,7 @@ seeds! {
     disk_refused_for_an_old_protocol = 200003824,
     inconsistent_disk_wants_to_be_the_source = 201092006,
     crash_before_the_superblock_says_primary = 201174318,
+    invalidated_by_a_disk_that_is_being_attached = 201221046,
     never_used_disk_becomes_source_after_a_crash = 201185762,
     bitmap_of_an_exchange_that_was_given_up = 300026835,
 }
