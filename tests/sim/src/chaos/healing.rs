@@ -191,16 +191,24 @@ impl World<'_> {
         };
         let (first, second) = (status(0)?, status(1)?);
         let is_worse = |worse: &DeviceStatus, better: &DeviceStatus| {
-            let ([worse_current, worse_bitmap, ..], [better_current, better_bitmap, ..]) =
-                (worse.uuids, better.uuids);
+            let (
+                [worse_current, worse_bitmap, ..],
+                [better_current, better_bitmap, better_past, _],
+            ) = (worse.uuids, better.uuids);
             // It finished, and its source did not.
             let finished =
                 same_data(worse_current, better_current) && worse_bitmap == 0 && better_bitmap != 0;
             // It crashed before it noted the start.
             let never_noted = better.state.peer_disk == DiskState::Outdated
                 && worse.state.peer_disk != DiskState::Outdated;
+            // It never heard of the start, and its source went on alone (rules 51 and 71).
+            let never_heard =
+                same_data(worse_current, better_past) && worse_bitmap == 0 && better_bitmap != 0;
             better.state.disk == DiskState::UpToDate
-                && (worse.state.disk != DiskState::UpToDate || finished || never_noted)
+                && (worse.state.disk != DiskState::UpToDate
+                    || finished
+                    || never_noted
+                    || never_heard)
         };
         let victim = match (is_worse(&first, &second), is_worse(&second, &first)) {
             (true, false) => 0,
