@@ -11,8 +11,9 @@ use super::send::PROTOCOL_VERSION_VOLUMES;
 use super::Resource;
 use crate::config::net::NetConf;
 use crate::state::{Change, ConnectionState, DiskState, Role, State};
+use crate::uuid::both_targets::both_are_targets;
 use crate::uuid::compare::{CompareContext, Correction, Side};
-use crate::uuid::handshake::{handshake, Meeting, Outcome, Policies, Step};
+use crate::uuid::handshake::{handshake, Meeting, Outcome, Policies, Reason, Step};
 use crate::uuid::{FLAG_CRASHED_PRIMARY, FLAG_DISCARD_MY_DATA, FLAG_INCONSISTENT};
 use crate::wire::{
     AlgorithmName, ConnectionFeatures, ConnectionFlags, FeatureFlags, Packet, Protocol, SyncParam,
@@ -485,6 +486,11 @@ impl Resource<'_> {
                     });
                 }
             }
+        }
+        if both_are_targets(&meeting, result.outcome) {
+            let why = "Each node finds the other's data to be newer, dropping connection!";
+            self.log(index, LogMessage::HandshakeRefused(why));
+            return Outcome::Disconnect(Reason::SourceInconsistent);
         }
         match result.comparison.correction {
             Some(Correction::Own(uuids)) => {

@@ -80,6 +80,7 @@ seeds! {
     invalidated_by_a_disk_that_is_being_attached = 201221046,
     never_used_disk_becomes_source_after_a_crash = 201185762,
     bitmap_of_an_exchange_that_was_given_up = 300026835,
+    two_targets = 400027806,
 }
 
 #[test]

@@ -116,8 +116,6 @@ impl World<'_> {
             } else if stand_alone.iter().any(|times| *times >= 4) {
                 stand_alone = [0; 2];
                 self.split_brain();
-            } else if self.both_are_targets() {
-                self.split_brain();
             } else if stuck > 5 {
                 stuck = 0;
                 self.renew();
@@ -274,14 +272,6 @@ impl World<'_> {
             }
             self.settle(node);
         }
-    }
-
-    /// A resync of which nothing arrived, and one the other way: each node finds the other's data to be newer.
-    fn both_are_targets(&self) -> bool {
-        (0..2).all(|node| {
-            self.engine_state(node, 0)
-                .is_some_and(|state| state.connection == ConnectionState::WFBitMapT)
-        })
     }
 
     /// A disk that passed an error on stays Inconsistent, until an administrator takes it away and puts it back.
