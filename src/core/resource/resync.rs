@@ -645,6 +645,13 @@ impl Resync {
         (elapsed / 1000).max(1)
     }
 
+    /// Whether a target that got to the end of the device begins anew: blocks are left that were busy, or that its source did not
+    /// want to send. With them it asks again for those that failed, and counts these anew. While answers are on their way it is too
+    /// early to tell the ones from the others; a target that did not wait could go round for ever.
+    fn goes_round(&self, left: u64) -> bool {
+        self.in_flight == 0 && left > self.failed
+    }
+
     /// So many blocks are left now; answers whether user space is to be told.
     pub(super) fn note_progress(&mut self, now: u64, left: u64) -> bool {
         let newest = self.marks.get(self.last_mark).map_or(0, |mark| mark.0);
@@ -669,13 +676,15 @@ impl Device<'_> {
         let boundary = unit.unwrap_or(BLOCKS_PER_REQUEST).max(1);
         let most = most.clamp(1, boundary);
         let disk = self.disk.as_ref()?;
+        let left = disk.bitmap.weight();
         let mut from = self.resync.cursor;
         // Once around, in steps that pass over what is busy.
         for _ in 0..64 {
             let Some(first) = disk.bitmap.find_next_set(from) else {
-                if self.resync.cursor == 0 || from == 0 {
+                if self.resync.cursor == 0 || from == 0 || !self.resync.goes_round(left) {
                     return None;
                 }
+                self.resync.failed = 0;
                 self.resync.cursor = 0;
                 from = 0;
                 continue;

@@ -81,6 +81,7 @@ seeds! {
     never_used_disk_becomes_source_after_a_crash = 201185762,
     bitmap_of_an_exchange_that_was_given_up = 300026835,
     two_targets = 400027806,
+    target_that_went_round = 110004086,
 }
 
 #[test]
