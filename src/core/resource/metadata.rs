@@ -400,6 +400,8 @@ impl Resource<'_> {
                 }
             }
         }
+        // A Primary may wait for it that wants to detach.
+        self.wishes.room = true;
         self.metadata_io_done(index, success);
     }
 

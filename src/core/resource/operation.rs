@@ -207,7 +207,8 @@ impl Resource<'_> {
         request: RequestState,
     ) -> Result<Received, ReceiveError> {
         let change = wanted_change(request)?;
-        if self.connection.meta_queue.room() < 64 || self.expects_answer() {
+        let too_early = change.is_some_and(|change| self.agrees_too_early(index, change));
+        if self.connection.meta_queue.room() < 64 || self.expects_answer() || too_early {
             return Ok(Received::Wait);
         }
         let code = if self.connection.resolve_conflicts && self.operations.current.is_some() {

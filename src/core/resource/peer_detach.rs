@@ -19,14 +19,7 @@ impl Resource<'_> {
     ///
     /// Why not.
     pub(super) fn agree(&mut self, index: DeviceIndex, change: Change) -> Result<(), StateCode> {
-        let detaches = change
-            .peer_disk
-            .is_some_and(|disk| disk <= DiskState::Failed)
-            && self.device(index).is_some_and(|device| {
-                device.state.role != Role::Primary
-                    && device.state.peer == Role::Primary
-                    && device.state.peer_disk > DiskState::Failed
-            });
+        let detaches = self.is_about_to_detach(index, change);
         let pending = self.awaits_end_of_peer_disk(index);
         self.set_consent(index, pending || detaches);
         let result = self.change(index, change, false);
@@ -34,6 +27,30 @@ impl Resource<'_> {
             self.set_consent(index, pending);
         }
         result
+    }
+
+    fn is_about_to_detach(&self, index: DeviceIndex, change: Change) -> bool {
+        change
+            .peer_disk
+            .is_some_and(|disk| disk <= DiskState::Failed)
+            && self.device(index).is_some_and(|device| {
+                device.state.role != Role::Primary
+                    && device.state.peer == Role::Primary
+                    && device.state.peer_disk > DiskState::Failed
+            })
+    }
+
+    /// A Primary wants to give its disk up for ours, of which the superblock does not say yet that it is UpToDate. Should we
+    /// lose power now, there would be no good disk any more: the answer waits until it says so.
+    pub(super) fn agrees_too_early(&self, index: DeviceIndex, change: Change) -> bool {
+        let unsaid = self.device(index).is_some_and(|device| {
+            device.state.disk >= DiskState::UpToDate
+                && device
+                    .disk
+                    .as_ref()
+                    .is_some_and(|disk| !disk.failed && disk.metadata.superblock_pending())
+        });
+        unsaid && self.is_about_to_detach(index, change)
     }
 
     fn set_consent(&mut self, index: DeviceIndex, consent: bool) {

@@ -82,6 +82,7 @@ seeds! {
     bitmap_of_an_exchange_that_was_given_up = 300026835,
     two_targets = 400027806,
     target_that_went_round = 110004086,
+    consent_to_detach_before_the_superblock = 42003104,
 }
 
 #[test]
