@@ -179,7 +179,8 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             device.set_out_of_sync(ack.sector, ack.size);
         }
-        self.write_acknowledged(index, ack, Remote::Failed)
+        let refused = self.refused_write(index);
+        self.write_acknowledged(index, ack, refused)
     }
 
     /// `P_NEG_DREPLY`: the peer cannot read what an application wants.

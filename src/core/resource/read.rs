@@ -14,9 +14,9 @@ use crate::config::policy::ReadBalancing;
 use crate::slab::Id;
 use crate::state::{ConnectionState, DiskState};
 
-/// Times that disks may refuse the same read. A node whose disk went says so on the data socket, its refusals come on the
+/// Times that disks may refuse the same read, or a write that waits for data. A node whose disk went says so on the data socket, its refusals come on the
 /// meta socket: for a moment they overtake the news.
-const MOST_REFUSALS: u8 = 100;
+pub(super) const MOST_REFUSALS: u8 = 100;
 
 impl Resource<'_> {
     /// Lets a request that ended badly begin anew, where there is a use in that.

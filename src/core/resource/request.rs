@@ -87,6 +87,8 @@ pub enum Remote {
     Done,
     /// The peer could not do it.
     Failed,
+    /// The peer could not do it, and that is no end: it begins anew once its epoch is over.
+    Refused,
     /// The connection was lost before the peer's answer.
     Lost,
 }
@@ -218,6 +220,7 @@ impl Request {
         match self.remote {
             Remote::Unneeded | Remote::Done | Remote::Failed | Remote::Lost => true,
             Remote::Queued => false,
+            Remote::Refused => !self.logged,
             Remote::Sent => self.io.is_write() && self.wait_for == WaitFor::Sent,
             Remote::Received => self.wait_for == WaitFor::Received,
         }

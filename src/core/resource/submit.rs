@@ -368,7 +368,9 @@ impl Resource<'_> {
         let Some(outcome) = request.outcome() else {
             return;
         };
-        if !outcome.is_success() && self.tries_again(index, id) {
+        let request = *request;
+        let is_done = outcome.is_success() && !self.waits_for_data(index, &request);
+        if !is_done && self.tries_again(index, id) {
             return;
         }
         let Some(device) = self.device_mut(index) else {

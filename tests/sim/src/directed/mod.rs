@@ -92,6 +92,7 @@ pub const ALL: &[&Story] = &[
     &writes_fail::OWN_WRITE,
     &writes_fail::PEER_WRITE,
     &writes_fail::RESYNC_WRITE,
+    &writes_fail::SOURCE_REFUSES,
 ];
 
 /// The story of that name.

@@ -3,11 +3,12 @@
 //! A disk that fails to write, with each `on-io-error`, each kind of write, each protocol: what it lacks is known
 //! afterwards, and brought back.
 
-use drbd_core::config::policy::{OnIoError, Protocol};
+use drbd_core::config::policy::{OnIoError, OnNoData, Protocol};
 use drbd_core::resource::request::Operation;
-use drbd_core::state::DiskState;
+use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{expect, Story, Told, ALICE, BOB};
+use super::{expect, Story, Told, ALICE, BOB, SECOND};
+use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
 
@@ -114,5 +115,38 @@ pub const RESYNC_WRITE: Story = Story {
             "its source knows",
         )?;
         world.mend()
+    },
+};
+
+/// `on-no-data-accessible suspend-io`: the disk of a Primary waits for a resync, and the peer's goes. Its peer refuses a write
+/// before it has heard that, and attaches its disk again: the resync brings what is there.
+pub const SOURCE_REFUSES: Story = Story {
+    name: "write that a source refuses",
+    seeds: 6,
+    setup: |_| {
+        let mut setup = Setup {
+            net_latency: 50_000,
+            ..Setup::default()
+        };
+        setup.options.on_no_data = OnNoData::SuspendIo;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::PauseSync(0))?;
+        world.command(ALICE, Admin::Invalidate(0))?;
+        world.reach_state("a resync that is paused", ALICE, |state| {
+            state.connection == ConnectionState::PausedSyncT
+        })?;
+        world.run(SECOND);
+        world.admin(BOB, Admin::DetachForced(0));
+        let number = world.put_write(ALICE, 1000, 8);
+        world.run(2 * SECOND);
+        world.command(BOB, Admin::Attach(0))?;
+        world.succeeds(number, "a write that waits for data succeeds")?;
+        world.command(ALICE, Admin::ResumeSync(0))?;
+        world.mend()?;
+        let held = world.nodes[ALICE].disks[0].look(1000, 1)[0];
+        expect(held == number, "what was acknowledged is still there")
     },
 };
