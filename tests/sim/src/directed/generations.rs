@@ -281,3 +281,25 @@ pub const NAME_NOT_HEARD: Story = Story {
         world.mend()
     },
 };
+
+/// A new Primary writes while its disk is slow to note that it is one, and loses power. What the peer got is not missed.
+pub const PROMOTED: Story = Story {
+    name: "crash after a promotion",
+    seeds: 10,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.written(ALICE, 1000, 8)?;
+        world.command(ALICE, Admin::Demote(0))?;
+        world.settled()?;
+        world.nodes[ALICE].habits = vec![
+            Habit::slow(Work::Superblock, 5 * SECOND),
+            Habit::slow(Work::Write, 5 * SECOND),
+        ];
+        world.command(ALICE, Admin::Promote(0))?;
+        world.put_write(ALICE, 1000, 8);
+        world.run(SECOND);
+        world.crash(ALICE);
+        world.mend()
+    },
+};

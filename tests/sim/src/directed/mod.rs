@@ -68,6 +68,7 @@ pub const ALL: &[&Story] = &[
     &generations::LOST_TARGET_OF_NOTHING,
     &generations::NEW_UUID,
     &generations::OLD_DISK,
+    &generations::PROMOTED,
     &generations::OUTDATED,
     &generations::OUTDATED_AND_REFUSED,
     &generations::OUTDATED_IN_USE,
