@@ -114,6 +114,7 @@ impl<'m> Resource<'m> {
         device.counters = super::device::Counters::default();
         device.idle_told = false;
         device.disk = Some(disk_of(attachment));
+        self.recall_lost_target(index);
         self.choose_write_ordering();
         self.event(Event::LimitsChanged { device: index });
         if !self.set_size(index, size) {

@@ -179,6 +179,7 @@ impl Resource<'_> {
             return;
         };
         let crashed_primary = device.crashed_primary;
+        let lost_target = device.target_may_be_equal;
         let Some(disk) = device.disk.as_mut() else {
             return;
         };
@@ -186,11 +187,11 @@ impl Resource<'_> {
             return;
         }
         let before = disk.superblock.flags;
-        let after = MetaFlags::from_bits(metadata_flags::after_change(
-            before.bits(),
-            new,
-            crashed_primary,
-        ));
+        let after = metadata_flags::after_change(before.bits(), new, crashed_primary);
+        let mut after = MetaFlags::from_bits(after);
+        if lost_target {
+            after = after.set(MetaFlags::CONNECTED_IND, true);
+        }
         let [current, ..] = disk.superblock.uuids;
         if old.disk < DiskState::Consistent && new.disk >= DiskState::Consistent {
             device.exposed_uuid = current;

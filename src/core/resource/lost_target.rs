@@ -5,11 +5,13 @@
 //! to as well, the next meeting takes the former source for its past, and what the source wrote is gone without a word.
 //! Here the data gets another current UUID before it changes without the target.
 //!
-//! The knowledge is in memory only: a source that reboots meanwhile has forgotten it.
+//! A source that reboots meanwhile knows it by its superblock: that goes on to say that the peer is connected
+//! (`MDF_CONNECTED_IND`), and there is a bitmap UUID. A UUID too many does no harm.
 
 use super::connection::DataItem;
 use super::device::{Device, DeviceIndex};
 use super::Resource;
+use crate::meta::superblock::MetaFlags;
 use crate::num::SECTORS_PER_BLOCK;
 use crate::state::{ConnectionState, DiskState, Role, State};
 
@@ -60,6 +62,38 @@ impl Resource<'_> {
         if new.role == Role::Primary || new.peer == Role::Primary {
             self.part_from_target(index);
         }
+        self.keep_lost_target_on_disk(index);
+    }
+
+    /// A disk is being attached, by a node that may have been the source of a resync when it went down.
+    pub(super) fn recall_lost_target(&mut self, index: DeviceIndex) {
+        let counts = self.bitmap_uuid(index).unwrap_or(0) != 0;
+        if let Some(device) = self.device_mut(index) {
+            let was_connected = device
+                .disk
+                .as_ref()
+                .is_some_and(|disk| disk.superblock.flags.contains(MetaFlags::CONNECTED_IND));
+            let alone = device.state.connection < ConnectionState::Connected;
+            device.target_may_be_equal |= counts && was_connected && alone;
+        }
+    }
+
+    fn keep_lost_target_on_disk(&mut self, index: DeviceIndex) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        if device.state.disk < DiskState::Inconsistent {
+            return;
+        }
+        let said =
+            device.target_may_be_equal || device.state.connection > ConnectionState::WFReportParams;
+        let Some(disk) = device.disk.as_mut() else {
+            return;
+        };
+        if disk.superblock.flags.contains(MetaFlags::CONNECTED_IND) != said {
+            disk.superblock.flags = disk.superblock.flags.set(MetaFlags::CONNECTED_IND, said);
+            self.superblock_changed(index);
+        }
     }
 
     /// The data is about to change without the former target.
@@ -71,6 +105,7 @@ impl Resource<'_> {
         if !due || self.bitmap_uuid(index) == Some(0) {
             return;
         }
+        self.keep_lost_target_on_disk(index);
         self.new_current_uuid_beside_bitmap(index);
         self.send_data(DataItem::Uuids(index));
     }

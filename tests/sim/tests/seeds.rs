@@ -43,6 +43,7 @@ seeds! {
     new_disks_invalidated = 1694,
     attaching_disk_failed_before_it_was_announced = 1799,
     two_disks_given_up_at_once = 3013,
+    source_that_reboots_before_its_target_noted_the_start = 100088833,
     two_disks_attached_at_once = 4272,
     activity_log_suspended_while_connected = 4691,
     outdated_disk_meets_a_diskless_peer = 7794,
