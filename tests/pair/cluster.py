@@ -62,6 +62,10 @@ class Cluster:
         """The second node."""
         return self.nodes[1]
 
+    def ours_first(self):
+        """Both nodes, first one with our driver; the first node, if both have it."""
+        return (self.a, self.b) if self.a.driver == "rust" else (self.b, self.a)
+
     # Guests
 
     def running(self):

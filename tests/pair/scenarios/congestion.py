@@ -79,7 +79,7 @@ def primary_dies_ahead(c):
 @scenario()
 def disconnect(c):
     """`disconnect`: the connection ends, and writes go on. The kernel's own driver stays Disconnecting for ever: ours does it."""
-    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    node, other = c.ours_first()
     slow(c, "disconnect", node)
     write(node, 0, os.urandom(4 << 20))
     node.wait(connection="StandAlone", disk="UpToDate", role="Primary")

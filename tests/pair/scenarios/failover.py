@@ -74,7 +74,7 @@ def demotion_waits_for_the_peer(c):
     """Protocol A on a slow link: who demotes a node, and parts it from its peer at once, has the same data on both. With
     the kernel's own driver that is luck."""
     c.ready(Resource(net={"protocol": "A", "ping-timeout": 50, "timeout": 60, "ping-int": 10}))
-    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    node, other = c.ours_first()
     node.adm("primary r0")
     c.link.delay(1500)
     data = os.urandom(1 << 20)

@@ -8,7 +8,7 @@ from ..scenario import expect, expect_in, scenario
 def hanging(c, **disk):
     """Both UpToDate, ours Primary (the first node, if both are); its disk takes fifteen seconds for everything from now on.
     Answers both nodes, ours first."""
-    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    node, other = c.ours_first()
     simulated_disk.ready(c, 1 << 20, node, **disk)
     simulated_disk.take_long(node)
     return node, other

@@ -50,7 +50,7 @@ def peer_of_another_protocol(c):
 def peers_that_lie(c):
     """A peer's first packets are wrong in many ways: each costs it the connection, and none the node; then a real one comes.
     With the kernel's own driver on one side, ours is lied to: the other one looks past the end of a table for an unknown packet."""
-    node, other = (c.a, c.b) if c.a.driver == "rust" else (c.b, c.a)
+    node, other = c.ours_first()
     addresses = "10.83.0.2 10.83.0.1" if node is c.a else "10.83.0.1 10.83.0.2"
     c.configure(Resource(net={"connect-int": 3}), equal=True)
     put(other, "fake_peer.py")

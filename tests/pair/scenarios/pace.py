@@ -74,7 +74,7 @@ def delay_target(c):
 def applications_go_first(c):
     """While an application works on the source's disk, and that is ours, the resync keeps to about c-min-rate; afterwards it is fast
     again. The kernel's own driver holds each read up for a tenth of a second, however much the target asks for."""
-    source = c.a if c.a.driver == "rust" else c.b
+    source, _ = c.ours_first()
     c.up(Resource(disk={"c-max-rate": "10M", "c-min-rate": "250k", "resync-rate": "10M"}))
     source.adm("primary --force r0")
     began = time.monotonic()
