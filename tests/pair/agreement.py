@@ -46,6 +46,6 @@ def unknown_algorithm(c, option, code, **net):
 
 def addresses(c, node):
     """The local and the remote address of the connection, as drbdsetup wants them."""
-    own, other = ("10.83.0.1", "10.83.0.2") if node is c.a else ("10.83.0.2", "10.83.0.1")
+    own, other = c.addresses(node)
     port = c.resources[0].port
     return f"{own}:{port} {other}:{port}"

@@ -66,6 +66,11 @@ class Cluster:
         """Both nodes, first one with our driver; the first node, if both have it."""
         return (self.a, self.b) if self.a.driver == "rust" else (self.b, self.a)
 
+    def addresses(self, node):
+        """The IPv4 address of this node, and that of the other one."""
+        own, other = (address for _, address, _ in (self.hosts if node is self.a else reversed(self.hosts)))
+        return own, other
+
     # Guests
 
     def running(self):

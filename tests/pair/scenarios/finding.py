@@ -87,7 +87,7 @@ def strangers(c):
     for node in c.nodes:
         node.adm("disconnect r0")
     c.wait(connection="StandAlone")
-    strange = [node.spawn(f"exec python3 /tmp/stranger.py 10.83.0.{3 - number} 25") for number, node in enumerate(c.nodes, 1)]
+    strange = [node.spawn(f"exec python3 /tmp/stranger.py {c.addresses(node)[1]} 25") for node in c.nodes]
     c.b.adm("connect r0")
     c.a.run("sleep 5")
     c.a.adm("connect r0")

@@ -41,7 +41,7 @@ def peer_of_another_protocol(c):
     put(c.b, "fake_peer.py")
     c.a.adm("up r0")
     c.a.wait(connection="WFConnection")
-    expect(c.b.text("python3 /tmp/fake_peer.py another-protocol 10.83.0.2 10.83.0.1 7788"), "another-protocol: hung up", "the other side")
+    expect(c.b.text(f"python3 /tmp/fake_peer.py another-protocol {' '.join(c.addresses(c.b))} 7788"), "another-protocol: hung up", "the other side")
     c.a.wait(connection="StandAlone", role="Secondary", disk="Inconsistent")
     expect_in("incompatible DRBD dialects: I support 86-101, peer supports 200-210", c.a.log(), "log")
 
@@ -51,7 +51,7 @@ def peers_that_lie(c):
     """A peer's first packets are wrong in many ways: each costs it the connection, and none the node; then a real one comes.
     With the kernel's own driver on one side, ours is lied to: the other one looks past the end of a table for an unknown packet."""
     node, other = c.ours_first()
-    addresses = "10.83.0.2 10.83.0.1" if node is c.a else "10.83.0.1 10.83.0.2"
+    addresses = " ".join(c.addresses(other))
     c.configure(Resource(net={"connect-int": 3}), equal=True)
     put(other, "fake_peer.py")
     node.adm("up r0")

@@ -4,7 +4,7 @@
 import collections
 import re
 
-from .. import wire
+from .. import agreement, wire
 from ..config import Resource
 from ..scenario import expect, expect_that, scenario
 
@@ -13,14 +13,14 @@ WRITES = 20
 
 def use_protocol(c, node, letter):
     """Changes the protocol of a connected pair on one node; both know."""
-    node.setup(f"net-options {'ipv4:10.83.0.1:7788 ipv4:10.83.0.2:7788' if node is c.a else 'ipv4:10.83.0.2:7788 ipv4:10.83.0.1:7788'} --protocol={letter}")
+    node.setup(f"net-options {agreement.addresses(c, node)} --protocol={letter}")
     for each in c.nodes:
         each.wait(connection="Connected", protocol=letter)
 
 
 def net_options(c, *options):
     """Changes network options of the first node."""
-    c.a.setup(f"net-options ipv4:10.83.0.1:7788 ipv4:10.83.0.2:7788 {' '.join(options)}")
+    c.a.setup(f"net-options {agreement.addresses(c, c.a)} {' '.join(options)}")
 
 
 def load(node, *options):
@@ -161,6 +161,6 @@ def cork(c):
         capture = wire.Capture(c.a)
         load(c.a, "--io_size=1m", "--iodepth=32", "--iodepth_batch=32")
         c.a.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
-        pieces[cork] = capture.segments("10.83.0.1")
+        pieces[cork] = capture.segments(c.addresses(c.a)[0])
     expect_that(pieces["yes"] < pieces["no"], f"corked, it goes in fewer pieces: {pieces}")
     c.expect_equal()
