@@ -216,7 +216,7 @@ impl Resource<'_> {
     /// The state says that the connection goes down: so do the sockets.
     pub fn disconnected(&mut self) {
         if self.connection.state == ConnectionState::Disconnecting {
-            self.event(Event::ShutSockets);
+            self.shut_sockets();
         }
     }
 

@@ -140,7 +140,7 @@ impl Resource<'_> {
         if self.connection.state <= ConnectionState::Disconnecting {
             // It was going down anyway.
             if self.connection.phase != Phase::Down {
-                self.event(Event::ShutSockets);
+                self.shut_sockets();
             }
             return;
         }
@@ -148,7 +148,7 @@ impl Resource<'_> {
             return;
         }
         let _ = self.change_connection(Change::none().connection(state), true);
-        self.event(Event::ShutSockets);
+        self.shut_sockets();
     }
 
     /// What follows from a change.

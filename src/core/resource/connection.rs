@@ -214,6 +214,8 @@ pub struct Connection<'m> {
     pub(super) pings_answered: u64,
     /// A `timeout` passed without the socket taking data this many times.
     pub(super) stalls: u32,
+    /// The sockets of this link are shut, or will be as soon as the worker gets to it.
+    pub(super) given_up: bool,
     /// Algorithms that the peer has changed to, until the shell has looked for them.
     pub(super) wanted_algorithms: Wanted,
 }
@@ -250,6 +252,7 @@ impl<'m> Connection<'m> {
             pings: 0,
             pings_answered: 0,
             stalls: 0,
+            given_up: false,
             wanted_algorithms: Wanted::default(),
         }
     }

@@ -11,6 +11,7 @@ use super::authenticate::{Authentication, OWN_CHALLENGE};
 use super::connection::DataItem;
 use super::connection::Phase;
 use super::device::{BitmapExchange, DeviceIndex, Resync};
+use super::effect::Event;
 use super::integrity::Integrity;
 use super::log::LogMessage;
 use super::peer_request::Stage;
@@ -71,6 +72,7 @@ impl Resource<'_> {
         connection.pings = 0;
         connection.pings_answered = 0;
         connection.stalls = 0;
+        connection.given_up = false;
         self.broken = false;
         self.send_data(DataItem::Features);
         self.wishes.timer = true;
@@ -80,6 +82,18 @@ impl Resource<'_> {
     /// Whether both nodes know which protocol the other speaks: before that nothing on the meta socket can be read.
     pub fn is_introduced(&self) -> bool {
         matches!(self.connection.phase, Phase::Protocol | Phase::Open)
+    }
+
+    /// The sockets are to be shut, once for each link: the worker hears of it when the helper that it calls has ended, and
+    /// that may take minutes.
+    pub(super) fn shut_sockets(&mut self) {
+        if self.connection.phase != Phase::Down {
+            if self.connection.given_up {
+                return;
+            }
+            self.connection.given_up = true;
+        }
+        self.event(Event::ShutSockets);
     }
 
     /// The link broke, or the peer does not keep to the protocol. The sockets are shut; the receiver will call

@@ -257,7 +257,7 @@ impl Resource<'_> {
             true,
         );
         if self.connection.phase != Phase::Down {
-            self.event(Event::ShutSockets);
+            self.shut_sockets();
         }
     }
 }

@@ -4,7 +4,6 @@
 
 use super::ahead::LOOK_INTERVAL;
 use super::connection::{MetaItem, Phase};
-use super::effect::Event;
 use super::log::LogMessage;
 use super::request::Remote;
 use super::Resource;
@@ -40,8 +39,13 @@ impl Resource<'_> {
         }
     }
 
+    /// Nobody has to be heard in time: there is no link, or it was given up and nobody has closed it yet.
+    fn nothing_is_due(&self) -> bool {
+        self.connection.phase == Phase::Down || self.connection.given_up
+    }
+
     fn link_deadline(&self) -> Option<u64> {
-        if self.connection.phase == Phase::Down {
+        if self.nothing_is_due() {
             return None;
         }
         let conf = self.connection.conf.as_ref()?;
@@ -77,7 +81,7 @@ impl Resource<'_> {
     pub fn timer(&mut self) {
         self.wishes.timer = true;
         self.check_disks();
-        if self.connection.phase == Phase::Down {
+        if self.nothing_is_due() {
             return;
         }
         let Some(conf) = self.connection.conf.as_ref() else {
@@ -88,7 +92,7 @@ impl Resource<'_> {
         let handshake_over = silence >= handshake_time(conf);
         if self.connection.state == ConnectionState::TearDown {
             if handshake_over {
-                self.event(Event::ShutSockets);
+                self.shut_sockets();
             }
             return;
         }
@@ -215,5 +219,64 @@ impl Resource<'_> {
     /// The data socket takes data again.
     pub fn send_goes_on(&mut self) {
         self.connection.stalls = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::authenticate::tests::{node_with, talk};
+    use super::super::effect::Event;
+    use super::*;
+
+    /// Lets the timer do its work until it wants no more, for an hour at most; nobody takes an event meanwhile.
+    fn hour_of_timers(node: &mut Resource<'_>) {
+        let mut now = 0;
+        while let Some(deadline) = node.at(now).deadline() {
+            now = deadline.max(now + 1);
+            if now > 3_600_000 {
+                return;
+            }
+            node.at(now).timer();
+        }
+    }
+
+    fn events(node: &mut Resource<'_>) -> (usize, usize) {
+        let (mut lines, mut shut) = (0, 0);
+        while let Some(event) = node.next_event() {
+            match event {
+                Event::Log {
+                    message: LogMessage::PingTimedOut,
+                    ..
+                } => lines += 1,
+                Event::ShutSockets => shut += 1,
+                _ => {}
+            }
+        }
+        (lines, shut)
+    }
+
+    /// The worker calls a helper that takes an hour, and the peer dies meanwhile.
+    #[test]
+    fn a_dead_peer_is_told_of_once() {
+        let mut left = node_with(NetConf::default(), 0, 1);
+        let mut right = node_with(NetConf::default(), 0, 2);
+        assert_eq!(talk([&mut left, &mut right]), [Ok(()), Ok(())]);
+        assert!(left.is_introduced());
+        events(&mut left);
+        hour_of_timers(&mut left);
+        assert_eq!(left.connection().state(), ConnectionState::NetworkFailure);
+        assert_eq!(events(&mut left), (1, 1));
+        assert!(!left.is_broken());
+        left.link_down();
+        assert_eq!(events(&mut left), (0, 0));
+    }
+
+    /// The same with a peer that never says a word.
+    #[test]
+    fn a_silent_peer_is_given_up_once() {
+        let mut node = node_with(NetConf::default(), 0, 1);
+        hour_of_timers(&mut node);
+        assert_eq!(events(&mut node), (0, 1));
+        assert!(!node.is_broken());
     }
 }

@@ -54,3 +54,31 @@ def goes_on_with_an_outdated_disk(c):
     c.b.wait(connection="Connected", disk="UpToDate")
     c.a.adm("attach r0")
     c.expect_equal()
+
+
+@scenario()
+def handler_takes_its_time(c):
+    """The handler of a Primary that lost its data runs for half a minute, while the dead connection waits to be closed: that is said
+    once, and the pair goes on when the handler has ended."""
+    node, _ = c.ours_first()
+    node.unload()
+    node.guest.put("#!/bin/sh\ncase \"$*\" in pri-on-incon-degr*) sleep 30;; esac\n", "/tmp/slow", mode=0o755)
+    node.load("usermode_helper=/tmp/slow")
+    c.ready(Resource(options={"on-no-data-accessible": "suspend-io"}))
+    node.adm("primary r0")
+    data = os.urandom(65536)
+    node.write(0, data)
+    node.adm("detach r0")
+    node.wait(disk="Diskless", peer_disk="UpToDate")
+    c.link.cut()
+    node.guest.put(data, "/tmp/data")
+    late = node.spawn("dd if=/tmp/data of=/dev/drbd0 bs=64k seek=16 oflag=direct conv=notrunc status=none")
+    node.wait(connection="NetworkFailure")
+    node.wait(connection={"WFConnection", "Unconnected"}, disk="Diskless", peer_disk="DUnknown")
+    expect(node.log().count("PingAck did not arrive in time."), 1, "lines about the ping")
+    c.link.heal()
+    expect(late.wait(120).code, 0, "exit code of the write")
+    node.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate")
+    expect_that(node.read(1 << 20, 65536) == data, "what was written")
+    node.adm("attach r0")
+    c.expect_equal()
