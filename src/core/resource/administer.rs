@@ -374,6 +374,8 @@ impl Resource<'_> {
                 device.skip_initial_sync = true;
             }
             self.send_data(DataItem::Uuids(index));
+            // The peer goes by our word, and sends none of its own: should our disk go, its data is what applications saw.
+            self.peer_has_our_uuids(index);
             let both = Change::none()
                 .disk(DiskState::UpToDate)
                 .peer_disk(DiskState::UpToDate);

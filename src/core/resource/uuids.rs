@@ -202,7 +202,7 @@ impl Resource<'_> {
         Ok(Received::Done)
     }
 
-    /// A resync is over: the peer has the data that we have, and calls it the same, whatever it said before.
+    /// A resync is over, or was declared needless: the peer has the data that we have, and calls it the same, whatever it said before.
     pub(super) fn peer_has_our_uuids(&mut self, index: DeviceIndex) {
         let Some(uuids) = self.own_uuids(index) else {
             return;

@@ -18,9 +18,9 @@ BAD = 8 << 20  # where the bad blocks are, in bytes
 GOOD = 2 << 20
 
 
-def ready(c, **disk):
-    """Two nodes whose disks can be given bad blocks, UpToDate, the first one Primary."""
-    c.resources = (Resource(volumes=(Volume(disk=DISK),), disk=disk),)
+def ready(c, primary=None, net=None, options=None, **disk):
+    """Two nodes whose disks can be given bad blocks, UpToDate, the first one (or `primary`) Primary."""
+    c.resources = (Resource(volumes=(Volume(disk=DISK),), net=net or {}, options=options or {}, disk=disk),)
     for node in c.nodes:
         node.run(MAKE)
         c.put_config(node)
@@ -29,7 +29,7 @@ def ready(c, **disk):
     c.wait(connection="Connected")
     c.a.setup("new-current-uuid --clear-bitmap 0")
     c.wait(disk="UpToDate", peer_disk="UpToDate")
-    c.a.adm("primary r0")
+    (primary or c.a).adm("primary r0")
 
 
 def spoil(node):
@@ -122,3 +122,82 @@ def no_disk_is_left(c):
     c.a.run(f"! dd if=/dev/drbd0 of=/dev/null bs=64k skip={GOOD >> 16} count=1 iflag=direct")
     mend(c.a)
     c.a.adm("down r0")
+
+
+def disk_and_cable_go(c, peer_hears, **options):
+    """Our node is Primary (the first one, if both are). A write finds its disk bad, and the cable is cut: before a word of that
+    is sent, or when the peer has just heard it, and its own word is still on the way. The disk is mended then. Answers
+    both nodes, ours first, what was acknowledged before, and the write as it runs."""
+    node, other = c.ours_first()
+    ready(c, node, {"ping-timeout": 60, "timeout": 80, "ping-int": 10}, options, **{"on-io-error": "detach"})
+    data = os.urandom(65536)
+    node.write(GOOD, data)
+    before = other.uuids()[0]
+    spoil(node)
+    node.guest.put(data, "/tmp/data")
+    if peer_hears:
+        c.link.delay(2000)
+    else:
+        c.link.cut()
+    late = node.spawn(f"dd if=/tmp/data of=/dev/drbd0 bs=64k seek={BAD >> 16} oflag=direct conv=notrunc status=none")
+    if peer_hears:
+        other.wait(peer_disk={"Failed", "Diskless"})
+        c.link.cut()
+        c.link.delay(0)
+    for each, disk in ((node, "Diskless"), (other, "UpToDate")):
+        each.wait(connection={"WFConnection", "Unconnected"}, disk=disk, peer_disk="DUnknown")
+    expect(other.uuids()[0] != before, peer_hears, "the peer gave its data, which changed alone, another name")
+    mend(node)
+    return node, other, data, late
+
+
+def waits_for_the_peer(c, peer_hears):
+    """With suspend-io: the write waits, the own disk may not be taken for the newest data, and all goes on with that of the peer."""
+    node, _, data, late = disk_and_cable_go(c, peer_hears, **{"on-no-data-accessible": "suspend-io"})
+    expect_that(node.device().flags[0] == "s", f"suspended for lack of data: {node.device()}")
+    expect_that(not late.ended, "the write waits")
+    refused = node.adm("attach r0", check=False)
+    expect_that(refused.code != 0 and b"(150)" in refused.stdout + refused.stderr, f"the own disk is refused: {refused}")
+    c.link.heal()
+    node.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate", role="Primary")
+    expect(late.wait(120).code, 0, "exit code of the write")
+    expect_that(node.device().flags[0] == "r", f"not suspended any more: {node.device()}")
+    for offset in (BAD, GOOD):
+        expect_that(node.read(offset, 65536) == data, f"what was written at {offset}")
+    node.adm("attach r0")
+    expect_equal(c)
+    for offset in (BAD, GOOD):
+        expect_that(node.read(offset, 65536) == data, f"what was written at {offset}, from the own disk")
+
+
+@scenario()
+def cable_goes_before_the_peer_hears(c):
+    """Our Primary's disk fails on a cable that was just cut: writes wait, and go on with the peer's disk; its own one is no way out."""
+    waits_for_the_peer(c, False)
+
+
+@scenario()
+def cable_goes_before_the_peer_answers(c):
+    """The same when the peer has heard of it, and named its data anew: our Primary does not know that name, and goes on with it."""
+    waits_for_the_peer(c, True)
+
+
+@scenario()
+def peer_takes_over_from_a_failed_disk(c):
+    """Our Primary's disk and cable go: its last write fails. The peer takes over with all that was promised, and wins over the mended disk."""
+    for peer_hears in (False, True):
+        node, other, data, late = disk_and_cable_go(c, peer_hears)
+        expect_that(late.wait(120).code != 0, "the write fails")
+        node.adm("secondary r0")
+        other.adm("primary r0")
+        expect_that(other.read(GOOD, 65536) == data, "what was promised")
+        newer = os.urandom(65536)
+        other.write(GOOD, newer)
+        c.link.heal()
+        other.wait(connection="Connected", disk="UpToDate", peer_disk="Diskless", role="Primary")
+        node.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate")
+        node.adm("attach r0")
+        expect_equal(c)
+        expect_that(other.read(GOOD, 65536) == newer, "what was written since")
+        for each in c.nodes:
+            each.adm("down r0")
