@@ -10,12 +10,18 @@ FIRST, SECOND = 0, 1
 
 
 def resources(after=FIRST):
-    """Two resources with one device each; the second resyncs after the first. Slow, so that one can watch."""
-    speed = {"c-plan-ahead": 0, "resync-rate": "2M", "c-min-rate": "0"}
+    """Two resources with one device each; the second resyncs after the first. That one is slow until `hurry`, so that one can watch."""
+    speed = {"c-plan-ahead": 0, "c-min-rate": "0"}
     return (
-        Resource("r0", 7788, (Volume(0, FIRST, "/dev/vdb"),), disk=speed),
-        Resource("r1", 7789, (Volume(0, SECOND, "/dev/vdc"),), disk={**speed, "resync-after": f"r{after}/0"}),
+        Resource("r0", 7788, (Volume(0, FIRST, "/dev/vdb"),), disk={**speed, "resync-rate": "250k"}),
+        Resource("r1", 7789, (Volume(0, SECOND, "/dev/vdc"),), disk={**speed, "resync-rate": "2M", "resync-after": f"r{after}/0"}),
     )
+
+
+def hurry(c):
+    """From now on the first device resyncs fast."""
+    for node in c.nodes:
+        node.setup(f"disk-options {FIRST} --resync-rate=10M")
 
 
 def miss(c, minor, name, size):
@@ -40,6 +46,7 @@ def one_after_the_other(c):
     c.a.wait(SECOND, connection="PausedSyncS")
     expect_that("a" in c.b.device(SECOND).flags, f"flags of who waits: {c.b.device(SECOND)}")
     c.b.refuses(f"drbdsetup resume-sync {SECOND}", 10, "Resync pause caused by a local resync-after dependency")
+    hurry(c)
     c.expect_equal()
     for node in c.nodes:
         expect_in("aftr_isp( 0 -> 1 )", node.log(), "log")
@@ -63,6 +70,7 @@ def first_goes_away(c):
     c.b.adm("detach r0")
     c.b.wait(SECOND, connection={"SyncTarget", "Connected"})
     c.b.adm("attach r0")
+    hurry(c)
     c.expect_equal()
 
 
