@@ -87,12 +87,12 @@ impl Resource<'_> {
     /// The sockets are to be shut, once for each link: the worker hears of it when the helper that it calls has ended, and
     /// that may take minutes.
     pub(super) fn shut_sockets(&mut self) {
-        if self.connection.phase != Phase::Down {
-            if self.connection.given_up {
-                return;
-            }
-            self.connection.given_up = true;
+        let up = self.connection.phase != Phase::Down;
+        if up && self.connection.given_up {
+            return;
         }
+        // An order that finds no room is given again by the timer.
+        self.connection.given_up = up && self.events.room() > 0;
         self.event(Event::ShutSockets);
     }
 

@@ -271,6 +271,21 @@ mod tests {
         assert_eq!(events(&mut left), (0, 0));
     }
 
+    /// The worker has so much to do that there is no room for one more order: it is given when there is.
+    #[test]
+    fn an_order_that_finds_no_room_is_not_lost() {
+        let mut node = node_with(NetConf::default(), 0, 1);
+        while node.events.room() > 0 {
+            node.event(Event::None);
+        }
+        node.at(3_600_000).timer();
+        assert!(node.deadline().is_some());
+        assert_eq!(events(&mut node), (0, 0));
+        node.timer();
+        assert_eq!(events(&mut node), (0, 1));
+        assert!(node.deadline().is_none());
+    }
+
     /// The same with a peer that never says a word.
     #[test]
     fn a_silent_peer_is_given_up_once() {
