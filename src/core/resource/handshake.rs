@@ -524,16 +524,17 @@ impl Resource<'_> {
         let disk = device.disk.as_ref()?;
         let [.., peer_bits, peer_flags] = device.peer.uuids?;
         let conf = self.connection.conf.as_ref()?;
+        let (own, peers) = (self.own_uuids(index)?, self.peer_uuids(index)?);
         Some(Meeting {
             own: Side {
-                uuids: self.own_uuids(index)?,
+                uuids: own.with_early_target(&peers),
                 bits_set: disk.bitmap.weight(),
                 crashed_primary: device.crashed_primary,
                 discard_my_data: device.discard_my_data,
                 role: device.state.role,
             },
             peer: Side {
-                uuids: self.peer_uuids(index)?,
+                uuids: peers.with_early_target(&own),
                 bits_set: peer_bits,
                 crashed_primary: peer_flags & FLAG_CRASHED_PRIMARY != 0,
                 discard_my_data: peer_flags & FLAG_DISCARD_MY_DATA != 0,

@@ -16,6 +16,7 @@
 
 pub mod both_targets;
 pub mod compare;
+pub mod early_target;
 pub mod handshake;
 pub mod report;
 

@@ -84,6 +84,8 @@ seeds! {
     two_targets = 400027806,
     target_that_went_round = 110004086,
     consent_to_detach_before_the_superblock = 42003104,
+    early_target_of_a_source_that_rebooted = 600019994,
+    early_target_that_missed_several_starts = 600095961,
 }
 
 #[test]

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A target that did not note the start of its resync, and keeps the name that it had.
+//!
+//! The source has that name in its history. But that is short: each start moves it, and so does each new generation that begins
+//! before the target is heard of again. With the C driver the two are strangers then ("Unrelated data"). The name can be read
+//! off the bitmap identifier, too: each start adds [`NEW_BITMAP_OFFSET`] to the one before.
+
+use super::{same_data, without_primary_bit, Uuids, NEW_BITMAP_OFFSET};
+
+/// Starts of a resync, one after the other, that a target may have missed.
+const MOST_STARTS: u64 = 0x7fff;
+
+impl Uuids {
+    /// Whether the bitmap identifier was made from `uuid`, by starts of resyncs.
+    fn counts_from_before(&self, uuid: u64) -> bool {
+        let made = without_primary_bit(self.bitmap).wrapping_sub(without_primary_bit(uuid));
+        let starts = made / NEW_BITMAP_OFFSET;
+        self.bitmap != 0
+            && uuid != 0
+            && made % NEW_BITMAP_OFFSET == 0
+            && (1..=MOST_STARTS).contains(&starts)
+    }
+
+    /// What a target may be called that did not note the last start, as far as the history knows.
+    pub fn name_of_early_target(&self) -> Option<u64> {
+        let mut history = self.history.into_iter();
+        history.find(|uuid| self.counts_from_before(*uuid))
+    }
+
+    /// Two disks meet: these identifiers, as those of the source of a resync, with the name of `target` among them, if that is
+    /// forgotten, and the disk is indeed a target that did not note the start.
+    #[must_use]
+    pub fn with_early_target(mut self, target: &Self) -> Self {
+        let is_known = self
+            .to_array()
+            .into_iter()
+            .any(|known| same_data(known, target.current));
+        if !is_known && target.bitmap == 0 && self.counts_from_before(target.current) {
+            let [youngest, _] = self.history;
+            self.history = [youngest, without_primary_bit(target.current)];
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: u64 = 0xa0;
+    const B: u64 = 0xb0;
+    const C: u64 = 0xc0;
+    const D: u64 = 0xd0;
+
+    fn uuids(array: [u64; 4]) -> Uuids {
+        Uuids::from_array(array)
+    }
+
+    #[test]
+    fn its_name_is_in_the_history() {
+        let mut source = uuids([A, B, C, D]);
+        assert_eq!(source.name_of_early_target(), None, "no start yet");
+        source.start_resync_as_source(0);
+        assert_eq!(source.name_of_early_target(), Some(B));
+        source.start_resync_as_source(0);
+        assert_eq!(source.name_of_early_target(), Some(B + NEW_BITMAP_OFFSET));
+    }
+
+    #[test]
+    fn its_name_is_forgotten() {
+        let source = uuids([A, B + 3 * NEW_BITMAP_OFFSET, C, D]);
+        let knows = uuids([A, B + 3 * NEW_BITMAP_OFFSET, C, B]);
+        assert_eq!(source.with_early_target(&uuids([B, 0, 0, 0])), knows);
+        assert_eq!(source.with_early_target(&uuids([B | 1, 0, 0, 0])), knows);
+    }
+
+    #[test]
+    fn others_are_strangers() {
+        let source = uuids([A, B + NEW_BITMAP_OFFSET, C, D]);
+        let writes_alone = uuids([B, C, 0, 0]);
+        let later = uuids([B + 2 * NEW_BITMAP_OFFSET, 0, 0, 0]);
+        let nameless = uuids([0, 0, 0, 0]);
+        let other = uuids([0xe0, 0, 0, 0]);
+        for target in [writes_alone, later, nameless, other] {
+            assert_eq!(source.with_early_target(&target), source, "{target}");
+        }
+        let idle = uuids([A, 0, C, D]);
+        assert_eq!(idle.with_early_target(&uuids([B, 0, 0, 0])), idle);
+    }
+}
