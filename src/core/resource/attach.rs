@@ -114,6 +114,7 @@ impl<'m> Resource<'m> {
         device.counters = super::device::Counters::default();
         device.idle_told = false;
         device.disk = Some(disk_of(attachment));
+        device.settle_name();
         self.recall_lost_target(index);
         self.choose_write_ordering();
         self.event(Event::LimitsChanged { device: index });

@@ -180,6 +180,9 @@ impl Resource<'_> {
         };
         let crashed_primary = device.crashed_primary;
         let lost_target = device.target_may_be_equal;
+        if old.disk < DiskState::Consistent && new.disk >= DiskState::Consistent {
+            device.expose_own_data();
+        }
         let Some(disk) = device.disk.as_mut() else {
             return;
         };
@@ -191,11 +194,6 @@ impl Resource<'_> {
         let mut after = MetaFlags::from_bits(after);
         if lost_target {
             after = after.set(MetaFlags::CONNECTED_IND, true);
-        }
-        let [current, ..] = disk.superblock.uuids;
-        if old.disk < DiskState::Consistent && new.disk >= DiskState::Consistent {
-            device.exposed_uuid = current;
-            device.name_unheard = false;
         }
         if before != after {
             disk.superblock.flags = after;

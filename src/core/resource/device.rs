@@ -282,6 +282,8 @@ pub struct Device<'m> {
     pub(super) use_degraded_timeout: bool,
     pub(super) attach_result: Option<Disks>,
     pub(super) exposed_uuid: u64,
+    /// What the same data was called before, as long as nobody writes under the new name because that is not durable; else 0.
+    pub(super) exposed_before: u64,
     /// As a Primary whose disk went: the peer's data may be called otherwise by now, and we have not heard how.
     pub(super) name_unheard: bool,
     pub(super) open_count: u32,
@@ -339,6 +341,7 @@ impl<'m> Device<'m> {
             use_degraded_timeout: false,
             attach_result: None,
             exposed_uuid: 0,
+            exposed_before: 0,
             name_unheard: false,
             open_count: 0,
             sequence: 0,

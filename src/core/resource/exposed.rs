@@ -62,7 +62,44 @@ impl Device<'_> {
             .own_name()
             .is_some_and(|own| same_data(own, peer.bitmap));
         self.name_unheard = new.role == Role::Primary && !is_heard;
+        self.expose(current);
+    }
+
+    /// Our disk is worth something, and applications see what is on it.
+    pub(super) fn expose_own_data(&mut self) {
+        if let Some(current) = self.own_name() {
+            self.expose(current);
+            self.name_unheard = false;
+        }
+    }
+
+    /// Applications see data of this name from now on.
+    pub(super) fn expose(&mut self, current: u64) {
+        if !same_data(self.exposed_uuid, current) {
+            self.exposed_before = 0;
+        }
         self.exposed_uuid = current;
+    }
+
+    /// Our data gets another name, which is not durable yet. Should the disk fail before it is, the data is still what it was, and may
+    /// still be called so.
+    pub(super) fn expose_as(&mut self, current: u64) {
+        if self.exposed_before == 0 {
+            self.exposed_before = self.exposed_uuid;
+        }
+        self.exposed_uuid = current;
+    }
+
+    /// A disk is there again, and says how its data is called: whether the last name had reached it.
+    pub(super) fn settle_name(&mut self) {
+        if let Some(current) = self.own_name().filter(|own| self.is_exposed(*own)) {
+            self.expose(current);
+        }
+    }
+
+    fn is_exposed(&self, current: u64) -> bool {
+        same_data(self.exposed_uuid, current)
+            || (self.exposed_before != 0 && same_data(self.exposed_before, current))
     }
 
     /// A peer offers data to a Primary without a disk: whether that is what applications saw last.
@@ -70,14 +107,14 @@ impl Device<'_> {
         let current = offered.current;
         let went_on = self.name_unheard && same_data(offered.bitmap, self.exposed_uuid);
         if went_on {
-            self.exposed_uuid = current;
+            self.expose(current);
         }
-        same_data(self.exposed_uuid, current)
+        self.is_exposed(current)
     }
 
     /// Whether data of this name is what applications saw last.
     pub(super) fn has_seen(&self, current: u64) -> bool {
-        self.exposed_uuid == 0 || (same_data(self.exposed_uuid, current) && !self.name_unheard)
+        self.exposed_uuid == 0 || (self.is_exposed(current) && !self.name_unheard)
     }
 
     /// The same of the data on our own disk.

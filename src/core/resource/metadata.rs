@@ -396,6 +396,7 @@ impl Resource<'_> {
                     .is_some_and(|number| number <= durable)
                 {
                     metadata.hold_requests_until = None;
+                    device.exposed_before = 0;
                     device.retry_waiting = true;
                 }
             }

@@ -37,7 +37,7 @@ impl Resource<'_> {
             if let Some(disk) = device.disk.as_mut() {
                 disk.superblock.uuids = uuids;
                 // What applications see from now on has this name.
-                device.exposed_uuid = current;
+                device.expose(current);
             }
         }
         self.superblock_changed(index);
@@ -68,6 +68,9 @@ impl Resource<'_> {
         };
         let random = self.random_word();
         begin(&mut uuids, random, self.is_primary(index));
+        if let Some(device) = self.device_mut(index) {
+            device.expose_as(uuids.current);
+        }
         self.set_uuids(index, uuids, "new current UUID");
         self.hold_requests_for_superblock(index);
     }
@@ -196,7 +199,7 @@ impl Resource<'_> {
                 .device_mut(index)
                 .filter(|device| !comes_back || device.exposed_uuid == 0)
             {
-                device.exposed_uuid = current;
+                device.expose(current);
             }
         }
         Ok(Received::Done)
