@@ -49,18 +49,19 @@ fn happen(world: &mut World<'_>, rng: &mut Rng) -> bool {
         }
     }
     world.keep_calm(true);
+    let link = world.current_link(node);
     if world
         .command(node, Admin::Verify(volume, Some(0), u64::MAX))
         .is_ok()
     {
-        wait_and_check(world, volume);
+        wait_and_check(world, volume, link);
     }
     world.undo_rot();
     world.keep_calm(false);
     true
 }
 
-fn wait_and_check(world: &mut World<'_>, volume: u8) {
+fn wait_and_check(world: &mut World<'_>, volume: u8, link: Option<u32>) {
     let number = usize::from(volume);
     let over = |world: &World<'_>| {
         (0..2).all(|node| {
@@ -75,9 +76,10 @@ fn wait_and_check(world: &mut World<'_>, volume: u8) {
     }
     // What the engines have to say about it is still to be heard.
     world.run(1_000_000);
-    // A link may break without anybody's help: a slow disk, a small socket.
+    // A link may break without anybody's help: a slow disk, a small socket, a buffer that changes. Another one may be there by now.
     let to_the_end = (0..2).all(|node| {
-        world.verify_position(node, volume) == Some(0)
+        world.current_link(node) == link
+            && world.verify_position(node, volume) == Some(0)
             && world
                 .engine_state(node, number)
                 .is_some_and(|state| state.connection == ConnectionState::Connected)
