@@ -67,8 +67,7 @@ impl Resource<'_> {
 
     /// A disk is being attached, by a node that may have been the source of a resync when it went down.
     pub(super) fn recall_lost_target(&mut self, index: DeviceIndex) {
-        let uuids = self.own_uuids(index).unwrap_or_default();
-        let counts = uuids.bitmap != 0;
+        let counts = self.bitmap_uuid(index).unwrap_or(0) != 0;
         if let Some(device) = self.device_mut(index) {
             let was_connected = device
                 .disk
@@ -76,10 +75,6 @@ impl Resource<'_> {
                 .is_some_and(|disk| disk.superblock.flags.contains(MetaFlags::CONNECTED_IND));
             let alone = device.state.connection < ConnectionState::Connected;
             device.target_may_be_equal |= counts && was_connected && alone;
-            if device.target_name == 0 {
-                // Each new name for our data moves the history, and this one must stay in it.
-                device.target_name = uuids.name_of_early_target().unwrap_or(0);
-            }
         }
     }
 

@@ -22,12 +22,6 @@ impl Uuids {
             && (1..=MOST_STARTS).contains(&starts)
     }
 
-    /// What a target may be called that did not note the last start, as far as the history knows.
-    pub fn name_of_early_target(&self) -> Option<u64> {
-        let mut history = self.history.into_iter();
-        history.find(|uuid| self.counts_from_before(*uuid))
-    }
-
     /// Two disks meet: these identifiers, as those of the source of a resync, with the name of `target` among them, if that is
     /// forgotten, and the disk is indeed a target that did not note the start.
     #[must_use]
@@ -55,16 +49,6 @@ mod tests {
 
     fn uuids(array: [u64; 4]) -> Uuids {
         Uuids::from_array(array)
-    }
-
-    #[test]
-    fn its_name_is_in_the_history() {
-        let mut source = uuids([A, B, C, D]);
-        assert_eq!(source.name_of_early_target(), None, "no start yet");
-        source.start_resync_as_source(0);
-        assert_eq!(source.name_of_early_target(), Some(B));
-        source.start_resync_as_source(0);
-        assert_eq!(source.name_of_early_target(), Some(B + NEW_BITMAP_OFFSET));
     }
 
     #[test]
