@@ -105,7 +105,11 @@ impl Device<'_> {
     /// A peer offers data to a Primary without a disk: whether that is what applications saw last.
     pub(super) fn accepts_data(&mut self, offered: &Uuids) -> bool {
         let current = offered.current;
-        let went_on = self.name_unheard && same_data(offered.bitmap, self.exposed_uuid);
+        // The name that was given up counts, or is the youngest past where something else counts.
+        let [youngest, _] = offered.history;
+        let went_on = self.name_unheard
+            && (same_data(offered.bitmap, self.exposed_uuid)
+                || same_data(youngest, self.exposed_uuid));
         if went_on {
             self.expose(current);
         }
