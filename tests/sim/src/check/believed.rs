@@ -21,11 +21,12 @@ impl Checker for Believed {
         // What a node has not heard yet is no fault of its own.
         let same_link = world.current_link(node).is_some()
             && world.current_link(node) == world.current_link(peer);
-        // Nor is a peer that has just pulled ahead, or has let the link go, and writes alone.
+        // Nor is a peer that has just pulled ahead, or has let the link or this disk go, and writes alone.
         let peer_works = world
             .engine_state(peer, usize::from(volume))
             .is_some_and(|state| {
                 state.disk >= DiskState::Inconsistent
+                    && state.peer_disk > DiskState::Failed
                     && state.connection > ConnectionState::TearDown
                     && state.connection != ConnectionState::Ahead
             });
