@@ -85,6 +85,8 @@ seeds! {
     target_that_went_round = 110004086,
     consent_to_detach_before_the_superblock = 42003104,
     early_target_of_a_source_that_rebooted = 600019994,
+    name_of_a_target_that_was_done_after_a_reboot = 640049733,
+    new_name_beside_a_bitmap_uuid = 640086025,
     name_that_never_reached_the_disk = 610000509,
     early_target_that_missed_several_starts = 600095961,
 }

@@ -36,7 +36,13 @@ impl World<'_> {
                 self.up(node);
             }
         }
-        let end = self.now + PATIENCE;
+        // Volumes that wait for each other take as long as all of them.
+        let turns = if self.setup.one_after_the_other {
+            self.setup.volumes as u64
+        } else {
+            1
+        };
+        let end = self.now + turns * PATIENCE;
         let mut stand_alone = [0; 2];
         let mut diskless = [0; 2];
         let mut stuck = 0;
