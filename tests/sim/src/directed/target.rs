@@ -178,7 +178,8 @@ pub const LATE_WORD: Story = Story {
         world.synced()?;
         world.lose_peer()?;
         world.written(ALICE, 496, 8)?;
-        world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, 300_000)];
+        let takes = world.rng.range(20_000, 300_000);
+        world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, takes)];
         world.set_network(true);
         world.reach("a block that is being written", |world| {
             world.at_work(BOB, Work::ResyncWrite) > 0
