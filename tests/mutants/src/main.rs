@@ -88,7 +88,8 @@ fn run(arguments: &Arguments) -> std::result::Result<usize, String> {
     let top = here.ancestors().nth(2).ok_or("where am I?")?;
     let copy = top.join("build/mutants");
     let faults = Fault::all(&here.join("faults"))?;
-    // What the engine has outgrown is as good as a survivor, and does not keep the others from being tried.
+    // What the engine has outgrown is as good as a survivor, and does not keep the others from being tried. All are looked at, and
+    // built, also where a few are tried: else those that are tried seldom are outgrown unseen.
     let mut outgrown = Vec::new();
     if !arguments.all && !arguments.quick {
         for fault in &faults {
@@ -102,7 +103,6 @@ fn run(arguments: &Arguments) -> std::result::Result<usize, String> {
     }
     let faults: Vec<Fault> = faults
         .into_iter()
-        .filter(|fault| arguments.wants(fault))
         .filter(|fault| match tree::does_not_apply(top, fault) {
             Some(why) => {
                 outgrown.push(Result::outgrown(fault, why));
@@ -116,7 +116,8 @@ fn run(arguments: &Arguments) -> std::result::Result<usize, String> {
     // The simulator has to be content with the engine as it is: the number of no fault.
     let mut tasks = vec![(0, None)];
     let numbered = faults.iter().enumerate();
-    tasks.extend(numbered.map(|(number, fault)| (number + 1, Some(fault))));
+    let wanted = numbered.filter(|(_, fault)| arguments.wants(fault));
+    tasks.extend(wanted.map(|(number, fault)| (number + 1, Some(fault))));
     let began = Instant::now();
     let mut results = try_all(arguments, &program, &tasks)?;
     results.extend(outgrown);
