@@ -339,6 +339,14 @@ impl Resource<'_> {
             device.state.connection,
             ConnectionState::WFBitMapS | ConnectionState::SyncSource | ConnectionState::PausedSyncS
         );
+        // Of a target that is Primary, the peer's word about the same write would clear the mark, and the source has none.
+        let is_target = matches!(
+            device.state.connection,
+            ConnectionState::WFBitMapT
+                | ConnectionState::WFSyncUUID
+                | ConnectionState::SyncTarget
+                | ConnectionState::PausedSyncT
+        );
         // A node that is Ahead tells its marks before it becomes a source.
         let is_ahead = device.state.connection == ConnectionState::Ahead;
         // The target does not know of marks that the source makes by itself: it would never be done. A block that was not
@@ -348,7 +356,7 @@ impl Resource<'_> {
             device.ahead.untold |= is_ahead;
         }
         self.disk_failed(index, io.sector, false);
-        if is_source && io.is_write() {
+        if (is_source || is_target) && io.is_write() {
             self.connection_failed(ConnectionState::NetworkFailure);
         }
     }

@@ -87,6 +87,7 @@ seeds! {
     early_target_of_a_source_that_rebooted = 600019994,
     name_of_a_target_that_was_done_after_a_reboot = 640049733,
     new_name_beside_a_bitmap_uuid = 640086025,
+    write_that_fails_on_a_target = 1114274,
     name_that_never_reached_the_disk = 610000509,
     early_target_that_missed_several_starts = 600095961,
 }
