@@ -287,12 +287,7 @@ impl Resource<'_> {
 /// Each start of a resync moves the history, and so does a new UUID beside the bitmap. A target that goes again and again before it has noted the start keeps its
 /// old name; two starts later nobody would know that name any more. It stays, as the oldest.
 fn keep_in_history(uuids: &mut Uuids, target: u64) {
-    let [youngest, oldest] = uuids.history;
-    let known = [uuids.current, uuids.bitmap, youngest, oldest];
-    let is_lost = target != 0
-        && without_primary_bit(target) != JUST_CREATED
-        && !known.iter().any(|known| same_data(*known, target));
-    if is_lost {
-        uuids.history = [youngest, without_primary_bit(target)];
+    if target != 0 && without_primary_bit(target) != JUST_CREATED {
+        uuids.remember(target);
     }
 }

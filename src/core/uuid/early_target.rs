@@ -6,7 +6,7 @@
 //! before the target is heard of again. With the C driver the two are strangers then ("Unrelated data"). The name can be read
 //! off the bitmap identifier, too: each start adds [`NEW_BITMAP_OFFSET`] to the one before.
 
-use super::{same_data, without_primary_bit, Uuids, NEW_BITMAP_OFFSET};
+use super::{without_primary_bit, Uuids, NEW_BITMAP_OFFSET};
 
 /// Starts of a resync, one after the other, that a target may have missed.
 const MOST_STARTS: u64 = 0x7fff;
@@ -26,13 +26,8 @@ impl Uuids {
     /// forgotten, and the disk is indeed a target that did not note the start.
     #[must_use]
     pub fn with_early_target(mut self, target: &Self) -> Self {
-        let is_known = self
-            .to_array()
-            .into_iter()
-            .any(|known| same_data(known, target.current));
-        if !is_known && target.bitmap == 0 && self.counts_from_before(target.current) {
-            let [youngest, _] = self.history;
-            self.history = [youngest, without_primary_bit(target.current)];
+        if target.bitmap == 0 && self.counts_from_before(target.current) {
+            self.remember(target.current);
         }
         self
     }
@@ -40,16 +35,8 @@ impl Uuids {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{uuids, A, B, C, D};
     use super::*;
-
-    const A: u64 = 0xa0;
-    const B: u64 = 0xb0;
-    const C: u64 = 0xc0;
-    const D: u64 = 0xd0;
-
-    fn uuids(array: [u64; 4]) -> Uuids {
-        Uuids::from_array(array)
-    }
 
     #[test]
     fn its_name_is_forgotten() {

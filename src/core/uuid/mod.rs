@@ -91,6 +91,15 @@ impl Uuids {
         self.history = [uuid, youngest];
     }
 
+    /// Keeps `uuid` as the oldest of the history, unless it is among these identifiers already.
+    pub fn remember(&mut self, uuid: u64) {
+        let known = self.to_array();
+        if !known.into_iter().any(|known| same_data(known, uuid)) {
+            let [youngest, _] = self.history;
+            self.history = [youngest, without_primary_bit(uuid)];
+        }
+    }
+
     /// Replaces the current identifier, with the bit of the role that the node has now. Nothing moves.
     pub fn set_current(&mut self, uuid: u64, primary: bool) {
         self.current = uuid;
@@ -222,12 +231,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const A: u64 = 0xa0;
-    const B: u64 = 0xb0;
-    const C: u64 = 0xc0;
-    const D: u64 = 0xd0;
+    pub(super) const A: u64 = 0xa0;
+    pub(super) const B: u64 = 0xb0;
+    pub(super) const C: u64 = 0xc0;
+    pub(super) const D: u64 = 0xd0;
 
-    fn uuids(array: [u64; 4]) -> Uuids {
+    pub(super) fn uuids(array: [u64; 4]) -> Uuids {
         Uuids::from_array(array)
     }
 
