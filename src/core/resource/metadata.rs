@@ -336,10 +336,7 @@ impl Resource<'_> {
         };
         disk.written_since_flush |= !success;
         disk.flushes = disk.flushes.saturating_sub(1);
-        if disk.flushes > 0 {
-            return false;
-        }
-        true
+        disk.flushes == 0
     }
 
     /// Data was written to the backing disk.
