@@ -399,15 +399,7 @@ impl Resource {
             purpose,
         };
         match written {
-            Ok(metadata) => {
-                metadata.pages.submit(
-                    backing.metadata(),
-                    Direction::Write,
-                    backing.metadata_flags(),
-                    metadata.sector,
-                    context,
-                );
-            }
+            Ok(metadata) => metadata.submit(backing, context),
             Err(_) => context.finished(false),
         }
     }
@@ -438,11 +430,24 @@ pub(super) const METADATA_BYTES: usize = 4096;
 
 /// A piece of metadata as it was at one moment.
 pub(super) struct Metadata {
-    pub(super) pages: PageBio<PageIo>,
+    pages: PageBio<PageIo>,
     /// Where it goes, on the device with the metadata.
-    pub(super) sector: u64,
+    sector: u64,
     /// The disk is to be flushed before it is written.
     pub(super) data_goes_first: bool,
+}
+
+impl Metadata {
+    /// Writes it. May sleep, for a slot in the queue of the device.
+    pub(super) fn submit(self, backing: &Backing, context: PageIoContext) {
+        self.pages.submit(
+            backing.metadata(),
+            Direction::Write,
+            backing.metadata_flags(),
+            self.sector,
+            context,
+        );
+    }
 }
 
 impl Guarded {

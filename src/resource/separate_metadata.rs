@@ -16,7 +16,6 @@ use kernel::sync::Arc;
 use super::{
     effects::{
         metadata_purpose,
-        Metadata,
         METADATA_BYTES, //
     },
     Guarded,
@@ -29,8 +28,7 @@ use crate::{
     },
     kernel_api::{
         kthread::StopFlag,
-        noio::NoIo,
-        pages::Direction, //
+        noio::NoIo, //
     },
 };
 
@@ -83,10 +81,7 @@ fn write_some(resource: &Arc<Resource>, index: DeviceIndex) {
             purpose,
         };
         match (&backing, metadata) {
-            (Some(backing), Ok(Metadata { pages, sector, .. })) if stable => {
-                let flags = backing.metadata_flags();
-                pages.submit(backing.metadata(), Direction::Write, flags, sector, context);
-            }
+            (Some(backing), Ok(metadata)) if stable => metadata.submit(backing, context),
             _ => context.finished(false),
         }
     }
