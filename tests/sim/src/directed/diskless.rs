@@ -13,9 +13,7 @@ use crate::world::{Setup, World};
 fn one_name(world: &mut World<'_>) -> Told {
     world.synced()?;
     world.command(ALICE, Admin::DetachForced(0))?;
-    world.set_network(false);
-    world.cut();
-    world.reach("the loss of the peer", |world| !world.is_connected())
+    world.part()
 }
 
 fn setup() -> Setup {
@@ -66,9 +64,7 @@ pub const FIRST_WRITE: Story = Story {
         let write = world.put_write(ALICE, 1000, 8);
         let pause = world.rng.range(0, 150_000);
         world.run(pause);
-        world.set_network(false);
-        world.cut();
-        world.reach("the loss of the peer", |world| !world.is_connected())?;
+        world.part()?;
         world.set_network(true);
         world.reach("a connection", World::is_connected)?;
         // It may have been on its way only.

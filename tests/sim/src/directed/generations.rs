@@ -247,9 +247,7 @@ fn declared_equal(world: &mut World<'_>) -> Told {
     for node in &mut world.nodes {
         node.disks[0].scribble(|sector| (1 << 40) + sector);
     }
-    world.up(ALICE);
-    world.up(BOB);
-    world.reach("a connection", World::is_connected)?;
+    world.both_up()?;
     world.command(ALICE, Admin::NewCurrentUuidClear(0))?;
     world.command(ALICE, Admin::Promote(0))?;
     world.settled()

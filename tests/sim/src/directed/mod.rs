@@ -153,11 +153,23 @@ impl<'a> World<'a> {
         self.reach("the loss of the peer", |world| !world.is_connected())
     }
 
-    /// Both connected, alice a Primary with the data, both UpToDate.
-    fn synced(&mut self) -> Told {
+    /// The cable is out, all that was in it is lost, and a node has noticed.
+    fn part(&mut self) -> Told {
+        self.set_network(false);
+        self.cut();
+        self.reach("the loss of the peer", |world| !world.is_connected())
+    }
+
+    /// Both are configured, and connected.
+    fn both_up(&mut self) -> Told {
         self.up(ALICE);
         self.up(BOB);
-        self.reach("a connection", World::is_connected)?;
+        self.reach("a connection", World::is_connected)
+    }
+
+    /// Both connected, alice a Primary with the data, both UpToDate.
+    fn synced(&mut self) -> Told {
+        self.both_up()?;
         self.command(ALICE, Admin::PromoteForced(0))?;
         self.settled()
     }
