@@ -6,11 +6,11 @@ use super::connection::{LogEntry, MetaItem};
 use super::device::DeviceIndex;
 use super::log::LogMessage;
 use super::receive::{Head, ReceiveError, Received};
-use super::request::{Operation, Remote};
+use super::request::{Local, Operation, Remote};
 use super::submit::mirrors;
 use super::Resource;
 use crate::slab::Id;
-use crate::state::{ConnectionState, StateCode};
+use crate::state::{ConnectionState, DiskState, StateCode};
 use crate::wire::block::ID_SYNCER;
 use crate::wire::{BarrierAck, BlockAck, Command, Data, Packet};
 
@@ -131,11 +131,40 @@ impl Resource<'_> {
         self.check_range(index, &ack)?;
         if ack.block_id == ID_SYNCER {
             self.resync_confirmed(index);
-        } else {
-            self.write_acknowledged(index, ack, Remote::Done)?;
+            self.peer_is_in_sync(index, ack.sector, ack.size);
+            return Ok(());
         }
-        self.peer_is_in_sync(index, &ack);
+        let own_disk_writes = self.own_disk_writes(index, ack.block_id);
+        self.write_acknowledged(index, ack, Remote::Done)?;
+        if !own_disk_writes {
+            self.peer_is_in_sync(index, ack.sector, ack.size);
+        }
         Ok(())
+    }
+
+    /// The disk of a target is slower than its peer's: its blocks are not equal before it has written them, too. Notes that the peer
+    /// has.
+    fn own_disk_writes(&mut self, index: DeviceIndex, block_id: u64) -> bool {
+        let is_target = self
+            .device(index)
+            .is_some_and(|device| device.state.disk == DiskState::Inconsistent);
+        let request = Id::from_u64(block_id).and_then(|id| self.request_mut(index, id));
+        let Some(request) = request.filter(|request| request.local == Local::Pending) else {
+            return false;
+        };
+        request.in_sync_at_peer = is_target;
+        is_target
+    }
+
+    /// The own disk has written what the peer had written before.
+    pub(super) fn own_disk_has_written(&mut self, index: DeviceIndex, id: Id) {
+        let written = self
+            .request(index, id)
+            .filter(|request| request.in_sync_at_peer && request.remote == Remote::Done)
+            .map(|request| request.io);
+        if let Some(io) = written {
+            self.peer_is_in_sync(index, io.sector, io.size);
+        }
     }
 
     /// The peer has taken what was sent for a resync, or could not.
@@ -147,7 +176,7 @@ impl Resource<'_> {
 
     /// Blocks are equal at this moment of the peer. A node that is Ahead may have written to them since, and so may one whose
     /// peer is leaving, or gave its disk up: what is written without the peer stays marked.
-    fn peer_is_in_sync(&mut self, index: DeviceIndex, ack: &BlockAck) {
+    fn peer_is_in_sync(&mut self, index: DeviceIndex, sector: u64, size: u32) {
         let Some(device) = self.device_mut(index) else {
             return;
         };
@@ -157,7 +186,7 @@ impl Resource<'_> {
         if !mirrors(&device.state) {
             return;
         }
-        let cleared = device.set_in_sync(ack.sector, ack.size);
+        let cleared = device.set_in_sync(sector, size);
         self.resync_advanced(index, cleared);
     }
 

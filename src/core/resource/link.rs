@@ -139,6 +139,7 @@ impl Resource<'_> {
                 continue;
             };
             request.logged = false;
+            request.in_sync_at_peer = false;
             let io = request.io;
             if request.remote != Remote::Done {
                 device.set_remote(entry.request, Remote::Lost);

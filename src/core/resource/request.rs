@@ -139,6 +139,8 @@ pub struct Request {
     pub completed: bool,
     /// The peer was told that success may clear bits.
     pub may_set_in_sync: bool,
+    /// The peer has written it and calls these blocks equal; the own disk has not written it yet.
+    pub in_sync_at_peer: bool,
     /// Disks that could not do it: a read begins anew after each.
     pub refusals: u8,
 }
@@ -163,6 +165,7 @@ impl Request {
             ending: false,
             completed: false,
             may_set_in_sync: false,
+            in_sync_at_peer: false,
             refusals: 0,
         }
     }

@@ -321,7 +321,9 @@ impl Resource<'_> {
         } else if success {
             device.counters.written = device.counters.written.saturating_add(io.sectors());
         }
-        if !success {
+        if success {
+            self.own_disk_has_written(index, id);
+        } else {
             self.local_request_failed(index, io);
         }
         self.advance_request(index, id);

@@ -90,6 +90,7 @@ seeds! {
     write_that_fails_on_a_target = 1114274,
     name_that_never_reached_the_disk = 610000509,
     early_target_that_missed_several_starts = 600095961,
+    read_before_the_slower_disk_had_it = 2012766,
 }
 
 #[test]
