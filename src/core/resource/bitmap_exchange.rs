@@ -7,10 +7,11 @@
 
 use super::connection::DataItem;
 use super::device::{BitmapExchange, Device, DeviceIndex};
+use super::log::LogMessage;
 use super::receive::{Head, ReceiveError, Received};
 use super::Resource;
 use crate::num::{u64_to_usize, usize_to_u64};
-use crate::state::{Change, ConnectionState};
+use crate::state::{Change, ConnectionState, DiskState};
 use crate::wire::bitmap_code::Encoder;
 use crate::wire::compressed_bitmap::CODE_RLE_VLI;
 use crate::wire::{
@@ -175,6 +176,10 @@ impl Resource<'_> {
         let Some(device) = self.device_mut(index) else {
             return Err(ReceiveError::UnknownVolume);
         };
+        if !device.exchanges_bitmaps() {
+            self.bitmap_in_vain(index);
+            return Ok(Received::Done);
+        }
         let position = device.exchange.receive_position;
         let Some(disk) = device.disk.as_mut() else {
             return Ok(Received::Done);
@@ -216,6 +221,25 @@ impl Resource<'_> {
             self.bitmap_received(index);
         }
         Ok(Received::Done)
+    }
+
+    /// The exchange was given up here before the peer knew, and what is left of it may come after a new disk. Where nothing was given
+    /// up, the peer has begun an exchange that was no result of the comparison here: it would wait for our bitmap for ever.
+    fn bitmap_in_vain(&mut self, index: DeviceIndex) {
+        let never_began = self.device(index).is_some_and(|device| {
+            device.state.connection == ConnectionState::Connected
+                && device.state.disk >= DiskState::Inconsistent
+        });
+        if never_began {
+            self.log(
+                index,
+                LogMessage::BadPacket {
+                    name: Command::Bitmap.name(),
+                    why: "no resync was about to begin here",
+                },
+            );
+            self.connection_failed(ConnectionState::NetworkFailure);
+        }
     }
 
     fn bitmap_received(&mut self, index: DeviceIndex) {

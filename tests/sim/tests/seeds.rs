@@ -91,6 +91,8 @@ seeds! {
     name_that_never_reached_the_disk = 610000509,
     early_target_that_missed_several_starts = 600095961,
     read_before_the_slower_disk_had_it = 2012766,
+    rest_of_a_bitmap = 2013982,
+    bitmap_that_nobody_awaits = 2112823,
 }
 
 #[test]
