@@ -271,8 +271,8 @@ impl Resource<'_> {
             given
         } else {
             let random = self.random_word();
-            let uuid = uuids.start_resync_as_source(random);
             let target = self.device(index).map_or(0, |device| device.target_name);
+            let uuid = uuids.start_resync_as_source(if was_ahead { 0 } else { target }, random);
             keep_in_history(&mut uuids, target);
             self.set_uuids(index, uuids, "updated sync UUID");
             uuid

@@ -13,7 +13,7 @@ const MOST_STARTS: u64 = 0x7fff;
 
 impl Uuids {
     /// Whether the bitmap identifier was made from `uuid`, by starts of resyncs.
-    fn counts_from_before(&self, uuid: u64) -> bool {
+    pub(super) fn counts_from_before(&self, uuid: u64) -> bool {
         let made = without_primary_bit(self.bitmap).wrapping_sub(without_primary_bit(uuid));
         let starts = made / NEW_BITMAP_OFFSET;
         self.bitmap != 0

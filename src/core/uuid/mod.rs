@@ -169,11 +169,21 @@ impl Uuids {
     }
 
     /// A resync starts, this node is its source. Answers the identifier that names the target's data until the resync is
-    /// finished: it is to be sent (`P_SYNC_UUID`). `random` is a fresh random number.
-    pub fn start_resync_as_source(&mut self, random: u64) -> u64 {
-        let sync_uuid = match self.bitmap {
+    /// finished: it is to be sent (`P_SYNC_UUID`). `target` is what the target's data is called until then, 0 where it is not known, `random`
+    /// a fresh random number.
+    ///
+    /// It is made from the bitmap identifier; or, where that counts from other data than the target's, from the target's name,
+    /// so that a [target that did not note it](early_target) can be known by it.
+    pub fn start_resync_as_source(&mut self, target: u64, random: u64) -> u64 {
+        let target = without_primary_bit(target);
+        let is_other_data = !matches!(target, 0 | JUST_CREATED)
+            && !same_data(target, self.current)
+            && !same_data(target, self.bitmap)
+            && !self.counts_from_before(target);
+        let before = if is_other_data { target } else { self.bitmap };
+        let sync_uuid = match before {
             0 | JUST_CREATED => random,
-            counting => counting.wrapping_add(NEW_BITMAP_OFFSET),
+            before => before.wrapping_add(NEW_BITMAP_OFFSET),
         };
         self.rotate_bitmap(sync_uuid);
         sync_uuid
@@ -268,7 +278,7 @@ mod tests {
     fn a_resync_makes_both_sides_equal() {
         let mut source = uuids([A, B, C, D]);
         let mut target = uuids([B, 0, C, D]);
-        let sync_uuid = source.start_resync_as_source(0);
+        let sync_uuid = source.start_resync_as_source(B, 0);
         assert_eq!(sync_uuid, B + NEW_BITMAP_OFFSET);
         assert_eq!(source, uuids([A, sync_uuid, B, C]));
         // The source reported its identifiers before the resync started.
@@ -282,9 +292,28 @@ mod tests {
     }
 
     #[test]
-    fn a_full_resync_has_a_random_name() {
+    fn a_full_resync_is_named_after_its_target() {
+        for bitmap in [0, JUST_CREATED, B] {
+            let mut source = uuids([A, bitmap, C, 0]);
+            assert_eq!(
+                source.start_resync_as_source(D | 1, 0xe0),
+                D + NEW_BITMAP_OFFSET
+            );
+        }
+        let mut again = uuids([A, D + NEW_BITMAP_OFFSET, C, 0]);
+        assert_eq!(
+            again.start_resync_as_source(D, 0xe0),
+            D + 2 * NEW_BITMAP_OFFSET
+        );
+    }
+
+    #[test]
+    fn where_its_target_has_no_name_of_its_own_it_is_random() {
         for bitmap in [0, JUST_CREATED] {
-            assert_eq!(uuids([A, bitmap, 0, 0]).start_resync_as_source(C), C);
+            for target in [0, JUST_CREATED, A | 1] {
+                let mut source = uuids([A, bitmap, 0, 0]);
+                assert_eq!(source.start_resync_as_source(target, C), C);
+            }
         }
     }
 

@@ -180,7 +180,10 @@ impl Pair {
         };
         let random = self.random();
         let reported = self.nodes[source].uuids;
-        let sync_uuid = self.nodes[source].uuids.start_resync_as_source(random);
+        let name = self.nodes[target].uuids.current;
+        let sync_uuid = self.nodes[source]
+            .uuids
+            .start_resync_as_source(name, random);
         let begun = until != Resync::TargetUnaware;
         let all_sent = matches!(until, Resync::AllSent | Resync::SourceUnaware);
         let current_of_target = self.nodes[target].uuids.current;

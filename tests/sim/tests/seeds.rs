@@ -93,6 +93,8 @@ seeds! {
     read_before_the_slower_disk_had_it = 2012766,
     rest_of_a_bitmap = 2013982,
     bitmap_that_nobody_awaits = 2112823,
+    full_resync_that_its_target_never_noted = 1108855,
+    full_resync_and_two_losses_of_power = 2122355,
 }
 
 #[test]
