@@ -139,15 +139,12 @@ impl World<'_> {
         });
         // The only good disk that fails is a disaster that no promise outlives.
         let promised = self.plan.as_ref().is_some_and(|plan| plan.orderly);
-        let faults = if promised && !self.in_sync() {
+        if promised && !self.in_sync() {
             0
+        } else if reads {
+            place.faults.max(place.read_faults)
         } else {
             place.faults
-        };
-        if reads {
-            faults.max(place.read_faults)
-        } else {
-            faults
         }
     }
 
