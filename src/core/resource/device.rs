@@ -273,7 +273,7 @@ pub struct Device<'m> {
     pub(super) target_may_be_equal: bool,
     /// The peer knows what our data was called when the connection was made.
     pub(super) data_told: bool,
-    /// The disk went with writes of this connection in its cache.
+    /// The disk went with writes of this connection in its cache, or could not flush them.
     pub(super) lost_writes: bool,
     /// The peer, a Primary, was allowed to give its disk up, and did not say that it has.
     pub(super) consent: bool,

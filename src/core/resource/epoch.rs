@@ -87,6 +87,10 @@ impl Resource<'_> {
         let last = self.flush_ended(index, success);
         self.disk_io_ends(index);
         if !success {
+            // It may go on (`on-io-error pass_on`): nobody knows any more what of its cache it has kept.
+            if let Some(device) = self.device_mut(index) {
+                device.lost_writes = true;
+            }
             self.disk_failed(index, 0, false);
         }
         if let Some(epoch) = self.connection.epochs.front_mut().filter(|_| last) {

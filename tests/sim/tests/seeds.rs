@@ -95,6 +95,7 @@ seeds! {
     bitmap_that_nobody_awaits = 2112823,
     full_resync_that_its_target_never_noted = 1108855,
     full_resync_and_two_losses_of_power = 2122355,
+    flush_that_failed = 2173541,
 }
 
 #[test]
