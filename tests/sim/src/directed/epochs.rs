@@ -2,7 +2,7 @@
 
 //! What was flushed between two writes keeps them apart on the peer's disk.
 
-use drbd_core::config::policy::Protocol;
+use drbd_core::config::policy::{OnIoError, Protocol};
 use drbd_core::resource::request::Operation;
 use drbd_core::state::DiskState;
 
@@ -101,6 +101,34 @@ pub const BEHIND_A_LOST_BARRIER: Story = Story {
             world.written(ALICE, 100 + spot * 40, 8)?;
         }
         world.run(SECOND);
+        world.mend()
+    },
+};
+
+/// `on-io-error pass_on`: the peer's disk cannot be flushed, and goes on. Its barrier confirms nothing: a loss of power takes what was in
+/// the cache.
+pub const FAILED_FLUSH: Story = Story {
+    name: "a flush that fails",
+    seeds: 10,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.disk.on_io_error = OnIoError::PassOn;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.written(ALICE, 500, 8)?;
+        world.settled()?;
+        world.nodes[BOB].habits = vec![Habit::failing(Work::Flush)];
+        world.written(ALICE, 1000, 8)?;
+        world.put_request(ALICE, Operation::Flush, 0, 0);
+        world.reach_state("a disk that passed an error on", BOB, |state| {
+            state.disk == DiskState::Inconsistent
+        })?;
+        world.nodes[BOB].habits.clear();
+        let pause = world.rng.range(0, 2_000);
+        world.run(pause);
+        world.crash(BOB);
         world.mend()
     },
 };

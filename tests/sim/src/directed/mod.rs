@@ -9,6 +9,7 @@
 mod ahead;
 mod corrected;
 mod diskless;
+mod early_target;
 mod epochs;
 mod extents;
 mod generations;
@@ -58,7 +59,9 @@ pub const ALL: &[&Story] = &[
     &diskless::BOTH_DISKS,
     &diskless::FIRST_WRITE,
     &diskless::ATTACHED_AT_ONCE,
+    &early_target::FULL_RESYNC,
     &epochs::BEHIND_A_LOST_BARRIER,
+    &epochs::FAILED_FLUSH,
     &epochs::LAST_WRITE,
     &epochs::LATER_EPOCH,
     &extents::CLEAN_SUPERBLOCK,
@@ -78,6 +81,7 @@ pub const ALL: &[&Story] = &[
     &invalidate::INVALIDATE,
     &invalidate::INVALIDATE_AND_CUT,
     &reads::PRIMARY_TARGET,
+    &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
     &target::LATE_SYNC_UUID,
     &target::LATE_WORD,

@@ -6,7 +6,7 @@ use drbd_core::config::policy::{OnIoError, Protocol};
 use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{expect, Story, Told, ALICE, BOB};
+use super::{expect, Story, Told, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
@@ -38,6 +38,48 @@ pub const PRIMARY_TARGET: Story = Story {
             world.run(5000);
         }
         world.mend()
+    },
+};
+
+/// A target with applications writes a block: the peer has it long before the own disk, and says that it is equal there. Who reads it
+/// meanwhile must not get what the own disk had before.
+pub const SLOWER_DISK: Story = Story {
+    name: "reads beside a slow write of a target",
+    seeds: 3,
+    setup: |_| Setup {
+        device_sectors: 40_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::DetachForced(0))?;
+        for spot in 0..140 {
+            world.written(ALICE, spot * 256, 256)?;
+        }
+        let before = world.written(ALICE, 39_000, 8)?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::PeerRead, 10 * SECOND)];
+        world.command(ALICE, Admin::Attach(0))?;
+        world.reach_state("a resync", ALICE, |state| {
+            state.connection == ConnectionState::SyncTarget
+        })?;
+        world.run(10_000);
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Write, SECOND)];
+        let write = world.put_write(ALICE, 39_000, 8);
+        let mut reads = Vec::new();
+        for _ in 0..10 {
+            world.run(50_000);
+            reads.push(world.put_request(ALICE, Operation::Read, 39_000, 8));
+        }
+        world.succeeds(write, "a write succeeds")?;
+        world.mend()?;
+        let is_known = |number: &u64| {
+            let held = &world.history.records[number].values;
+            held.iter().all(|held| [before, write].contains(held))
+        };
+        expect(
+            reads.iter().all(is_known),
+            "who reads gets what was there, or what is being written",
+        )
     },
 };
 
