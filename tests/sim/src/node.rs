@@ -149,6 +149,8 @@ pub struct Node<'a> {
     pub passed_on: bool,
     /// The same for reading data alone.
     pub read_faults: u64,
+    /// The link over which each disk was attached, one for each time.
+    pub attached_over: Vec<u32>,
     /// In directed stories: how kinds of work go.
     pub habits: Vec<Habit>,
 }

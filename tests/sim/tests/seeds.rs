@@ -96,6 +96,7 @@ seeds! {
     full_resync_that_its_target_never_noted = 1108855,
     full_resync_and_two_losses_of_power = 2122355,
     flush_that_failed = 2173541,
+    attached_twice_while_the_cable_stalled = 4023587,
 }
 
 #[test]
