@@ -97,6 +97,7 @@ seeds! {
     full_resync_and_two_losses_of_power = 2122355,
     flush_that_failed = 2173541,
     attached_twice_while_the_cable_stalled = 4023587,
+    consent_on_its_way_at_the_end_of_a_resync = 4045889,
 }
 
 #[test]

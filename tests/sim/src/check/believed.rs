@@ -7,6 +7,7 @@ use drbd_core::config::policy::Protocol;
 use drbd_core::state::{ConnectionState, DiskState};
 
 use super::{Checker, Verdict};
+use crate::admin::Admin;
 use crate::world::World;
 
 pub struct Believed;
@@ -31,7 +32,13 @@ impl Checker for Believed {
                     && state.connection != ConnectionState::Ahead
             });
         let passed_on = world.nodes.iter().any(|node| node.passed_on);
-        let excused = passed_on || world.declared_equal || !world.rotten.is_empty();
+        // A peer that asks whether it may let its disk go, and was told that it may, has not heard that yet.
+        let asks = world.nodes[peer]
+            .life
+            .as_ref()
+            .and_then(|life| life.running.as_ref())
+            .is_some_and(|running| running.command == Admin::Detach(volume));
+        let excused = asks || passed_on || world.declared_equal || !world.rotten.is_empty();
         if !same_link || !peer_works || excused {
             return Ok(());
         }
