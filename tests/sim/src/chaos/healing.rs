@@ -184,9 +184,11 @@ impl World<'_> {
     }
 
     /// Before protocol 91 nobody can tell how far a target got that its source lost early: both refuse to connect, as in
-    /// 8.4. The target is no use, and its administrator knows it.
+    /// 8.4. The target is no use, and its administrator knows it. Nor is a Primary's disk that is Inconsistent and called as the peer's good one,
+    /// where rule 41 is missing.
     fn lost_to_an_old_protocol(&self) -> Option<usize> {
-        if self.setup.newest_protocol >= 91 {
+        let old = self.setup.newest_protocol < 91;
+        if !old && !self.rules_are_missing() {
             return None;
         }
         let status = |node: usize| {
@@ -208,11 +210,10 @@ impl World<'_> {
             // It never heard of the start, and its source went on alone (rules 51 and 71).
             let never_heard =
                 same_data(worse_current, better_past) && worse_bitmap == 0 && better_bitmap != 0;
+            let inconsistent = worse.state.disk != DiskState::UpToDate
+                && (old || same_data(worse_current, better_current));
             better.state.disk == DiskState::UpToDate
-                && (worse.state.disk != DiskState::UpToDate
-                    || finished
-                    || never_noted
-                    || never_heard)
+                && (inconsistent || (old && (finished || never_noted || never_heard)))
         };
         let victim = match (is_worse(&first, &second), is_worse(&second, &first)) {
             (true, false) => 0,
