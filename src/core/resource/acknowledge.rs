@@ -208,6 +208,7 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             device.set_out_of_sync(ack.sector, ack.size);
         }
+        self.peer_lacks_a_write(index);
         let refused = self.refused_write(index);
         self.write_acknowledged(index, ack, refused)
     }

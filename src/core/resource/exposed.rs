@@ -35,7 +35,24 @@ impl Resource<'_> {
                 && device.state.peer_disk < DiskState::Inconsistent
                 && !device.consent
         });
-        if alone && self.bitmap_uuid(index) == Some(0) {
+        if alone {
+            self.part_from_peer(index);
+        }
+    }
+
+    /// The peer could not write what we wrote. Its word that its disk is gone comes later, on the other socket; by then this node may be a
+    /// Secondary, or have lost the peer, and both disks must not be called the same.
+    pub(super) fn peer_lacks_a_write(&mut self, index: DeviceIndex) {
+        let alone = self.device(index).is_some_and(|device| {
+            device.state.role == Role::Primary && device.state.disk >= DiskState::UpToDate
+        });
+        if alone {
+            self.part_from_peer(index);
+        }
+    }
+
+    fn part_from_peer(&mut self, index: DeviceIndex) {
+        if self.bitmap_uuid(index) == Some(0) {
             self.new_current_uuid(index);
             self.send_data(DataItem::Uuids(index));
         }

@@ -99,6 +99,7 @@ seeds! {
     attached_twice_while_the_cable_stalled = 4023587,
     consent_on_its_way_at_the_end_of_a_resync = 4045889,
     inconsistent_primary_and_an_old_protocol = 5006650,
+    refusal_that_overtook_the_loss_of_the_disk = 5068318,
 }
 
 #[test]
