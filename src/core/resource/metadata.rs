@@ -228,8 +228,10 @@ impl Resource<'_> {
     /// The superblock changed: it will be written. Answers the number under which it will be durable.
     pub(super) fn superblock_changed(&mut self, index: DeviceIndex) -> u64 {
         self.progress = true;
+        // One that is said to be idle is about to be closed.
         let Some(disk) = self
             .device_mut(index)
+            .filter(|device| !device.idle_told)
             .and_then(|device| device.disk.as_mut())
         else {
             return 0;

@@ -100,6 +100,7 @@ seeds! {
     consent_on_its_way_at_the_end_of_a_resync = 4045889,
     inconsistent_primary_and_an_old_protocol = 5006650,
     refusal_that_overtook_the_loss_of_the_disk = 5068318,
+    idle_disk_as_the_nodes_meet = 4183671,
 }
 
 #[test]
