@@ -365,10 +365,11 @@ impl Resource<'_> {
                 && new.disk == DiskState::Inconsistent
                 // The peer knows: it is about to be the source.
                 && new.connection != ConnectionState::StartingSyncT);
-        let resync_done = old.disk < DiskState::UpToDate
-            && old.connection >= ConnectionState::SyncSource
+        // Or given up, also before it began: the peer may never have heard that this disk is Inconsistent.
+        let resync_over = old.disk < DiskState::UpToDate
+            && old.connection > ConnectionState::Connected
             && new.connection == ConnectionState::Connected;
-        if pause_changed || introduced || ahead || disk_went || resync_done {
+        if pause_changed || introduced || ahead || disk_went || resync_over {
             self.send_state(index, new);
         }
     }

@@ -101,6 +101,7 @@ seeds! {
     inconsistent_primary_and_an_old_protocol = 5006650,
     refusal_that_overtook_the_loss_of_the_disk = 5068318,
     idle_disk_as_the_nodes_meet = 4183671,
+    invalidate_remote_and_a_disk_that_fails = 5051742,
 }
 
 #[test]
