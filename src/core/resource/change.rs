@@ -261,6 +261,7 @@ impl Resource<'_> {
                 ConnectionState::SyncSource | ConnectionState::PausedSyncS
             )
         };
+        self.forget_unwanted_resync(index, new);
         if !is_source(old.connection) && is_source(new.connection) {
             self.note_target(index);
             self.send_sync_uuid(index, old.connection == ConnectionState::Ahead);

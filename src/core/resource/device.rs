@@ -277,7 +277,10 @@ pub struct Device<'m> {
     pub(super) lost_writes: bool,
     /// The peer, a Primary, was allowed to give its disk up, and did not say that it has.
     pub(super) consent: bool,
+    /// A resync in which this node has this part waits for a handler.
     pub(super) sync_wanted: Option<ConnectionState>,
+    /// Handlers of such resyncs that have not ended; all but the last are of resyncs that were given up.
+    pub(super) handlers_before_resync: u32,
     pub(super) resync_after_negotiation: bool,
     pub(super) use_degraded_timeout: bool,
     pub(super) attach_result: Option<Disks>,
@@ -337,6 +340,7 @@ impl<'m> Device<'m> {
             lost_writes: false,
             consent: false,
             sync_wanted: None,
+            handlers_before_resync: 0,
             resync_after_negotiation: false,
             use_degraded_timeout: false,
             attach_result: None,

@@ -102,6 +102,7 @@ impl Resource<'_> {
             return;
         }
         device.sync_wanted = Some(side);
+        device.handlers_before_resync = device.handlers_before_resync.saturating_add(1);
         if side == ConnectionState::SyncSource {
             self.name_used_data(index);
         }
@@ -111,19 +112,22 @@ impl Resource<'_> {
         });
     }
 
-    /// The handler that was called before a resync ended with this exit code.
+    /// A handler that was called before a resync ended with this exit code. They end in the order in which they were called.
     pub fn helper_finished(&mut self, index: DeviceIndex, helper: Helper, code: u8) {
         let Some(device) = self.device_mut(index) else {
             return;
         };
-        let Some(side) = device.sync_wanted else {
+        let Some(others) = device.handlers_before_resync.checked_sub(1) else {
             return;
         };
-        if helper != helper_before(side) {
-            // The word of one that was called for a connection that is gone.
+        device.handlers_before_resync = others;
+        if others > 0 {
+            // The word of one that was called for a resync that was given up.
             return;
         }
-        device.sync_wanted = None;
+        let Some(side) = device.sync_wanted.take() else {
+            return;
+        };
         if !still_prepares(device.state.connection, side)
             || device.state.disk < DiskState::Negotiating
             || !self.all_marks_are_told(index)
@@ -144,6 +148,15 @@ impl Resource<'_> {
             return;
         }
         self.start_resync(index, side);
+    }
+
+    /// The state changed: a resync that was about to begin may not be wanted any more, whatever its handler says when it ends.
+    pub(super) fn forget_unwanted_resync(&mut self, index: DeviceIndex, new: &State) {
+        if let Some(device) = self.device_mut(index) {
+            device.sync_wanted = device.sync_wanted.filter(|side| {
+                still_prepares(new.connection, *side) && new.disk >= DiskState::Negotiating
+            });
+        }
     }
 
     fn start_resync(&mut self, index: DeviceIndex, side: ConnectionState) {

@@ -106,6 +106,8 @@ pub struct Life<'a> {
     pub sending: Vec<Sending>,
     pub admin: VecDeque<Admin>,
     pub running: Option<Running>,
+    /// When the last handler ends.
+    pub handler_ends: u64,
     pub timer_at: Option<u64>,
     pub scheduled: Scheduled,
     /// The receiver must close the link once nobody uses the sockets.
@@ -207,6 +209,7 @@ impl<'a> Life<'a> {
             sending: Vec::new(),
             admin: VecDeque::new(),
             running: None,
+            handler_ends: 0,
             timer_at: None,
             scheduled: Scheduled::default(),
             closing: false,

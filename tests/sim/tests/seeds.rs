@@ -102,6 +102,7 @@ seeds! {
     refusal_that_overtook_the_loss_of_the_disk = 5068318,
     idle_disk_as_the_nodes_meet = 4183671,
     invalidate_remote_and_a_disk_that_fails = 5051742,
+    handler_of_a_resync_that_was_given_up = 4101418,
 }
 
 #[test]

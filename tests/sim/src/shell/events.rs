@@ -76,7 +76,15 @@ impl World<'_> {
                 self.tell(node, || format!("helper {}", helper.name()));
             }
             Event::CallHelperAndReport { device, helper } => {
-                let at = self.now + self.rng.range(10, 30_000);
+                // One after the other, as a thread that waits for each.
+                let busy = self.nodes[node]
+                    .life
+                    .as_ref()
+                    .map_or(0, |life| life.handler_ends);
+                let at = busy.max(self.now) + self.rng.range(10, 30_000);
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    life.handler_ends = at;
+                }
                 let target = helper == Helper::BeforeResyncTarget;
                 self.push(at, Ev::HelperDone(node, boot, device.0, target));
             }
