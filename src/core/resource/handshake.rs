@@ -303,6 +303,7 @@ impl Resource<'_> {
             if peer.connection > C::Connected && peer.connection < C::SyncSource {
                 *peer_disk = DiskState::Inconsistent;
             } else if old.connection >= C::SyncSource && peer.connection == C::Connected {
+                self.target_has_begun(index);
                 self.finish_resync_if_done(index);
                 return Some(Ok(Received::Done));
             }

@@ -484,8 +484,9 @@ impl Resource<'_> {
                     .disk
                     .as_ref()
                     .is_some_and(|disk| disk.metadata.superblock_pending()));
-        // A target that has not heard of the start would wait for it.
-        let untold = !is_target && self.sync_uuid_waits(index);
+        // A target that has not heard of the start would wait for it. One that has not begun would not get what is written from here on, and
+        // be done without that.
+        let untold = !is_target && (self.sync_uuid_waits(index) || !device.target_begun);
         let done = left <= device.resync.failed && !pending && !untold;
         if !done || (is_target && !self.peer_has_acknowledgements(index)) {
             if let Some(device) = self.device_mut(index).filter(|_| !done) {

@@ -103,6 +103,7 @@ seeds! {
     idle_disk_as_the_nodes_meet = 4183671,
     invalidate_remote_and_a_disk_that_fails = 5051742,
     handler_of_a_resync_that_was_given_up = 4101418,
+    paused_source_with_nothing_to_send = 4072438,
 }
 
 #[test]
