@@ -44,6 +44,8 @@ impl Resource<'_> {
             {
                 return Ok(Received::Done)
             }
+            // The source has not sent its bitmap: this belongs to a resync before.
+            ConnectionState::WFBitMapT if !device.exchange.received => return Ok(Received::Done),
             // Our own part is not done: all bits are being set, or our bitmap is not sent.
             ConnectionState::StartingSyncT | ConnectionState::WFBitMapT => {
                 return Ok(Received::Wait)
