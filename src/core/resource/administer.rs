@@ -238,7 +238,10 @@ impl Resource<'_> {
             state.connection < ConnectionState::Connected || state.peer_disk <= DiskState::Failed;
         let usable = device.disk.is_some() && state.disk >= DiskState::Inconsistent;
         if usable {
-            if role == Role::Primary && ((alone && self.bitmap_uuid(index) == Some(0)) || forced) {
+            // Data that was never used got its name with the change itself.
+            let named = self.bitmap_uuid(index) == Some(JUST_CREATED);
+            let unnamed = (alone && self.bitmap_uuid(index) == Some(0)) || (forced && !named);
+            if role == Role::Primary && unnamed {
                 self.new_current_uuid(index);
             } else if role == Role::Primary && alone {
                 self.part_from_target(index);

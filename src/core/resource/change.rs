@@ -154,6 +154,7 @@ impl Resource<'_> {
     /// What follows from a change.
     fn after_change(&mut self, index: DeviceIndex, old: &State, new: &State) {
         self.update_metadata_flags(index, old, new);
+        self.name_forced_data(index, old, new);
         self.leave_handshake(old, new);
         self.both_up_to_date(index, old, new);
         if !old.is_primary_without_data() && new.is_primary_without_data() {
@@ -213,6 +214,17 @@ impl Resource<'_> {
             if let Some(device) = self.device_mut(index) {
                 device.consider_resync = true;
             }
+        }
+    }
+
+    /// A disk that was never used is declared good: it must not be compared any more as one that was never used.
+    fn name_forced_data(&mut self, index: DeviceIndex, old: &State, new: &State) {
+        if old.disk == DiskState::Inconsistent
+            && new.disk == DiskState::UpToDate
+            && old.role == Role::Secondary
+            && new.role == Role::Primary
+        {
+            self.name_used_data(index);
         }
     }
 

@@ -85,7 +85,7 @@ impl Resource<'_> {
 
     /// A disk that was never used becomes the source of a resync by an administrator's wish, even if that began before a crash: from now on
     /// it is used, and must not be taken for a new one again, nor its peer.
-    fn name_used_data(&mut self, index: DeviceIndex) {
+    pub(super) fn name_used_data(&mut self, index: DeviceIndex) {
         let never_used = self
             .own_uuids(index)
             .is_some_and(|uuids| without_primary_bit(uuids.current) == JUST_CREATED);

@@ -104,6 +104,7 @@ seeds! {
     invalidate_remote_and_a_disk_that_fails = 5051742,
     handler_of_a_resync_that_was_given_up = 4101418,
     paused_source_with_nothing_to_send = 4072438,
+    forced_as_the_peer_attaches = 6002660,
 }
 
 #[test]
