@@ -20,6 +20,14 @@ impl Resource<'_> {
     /// Why not.
     pub(super) fn agree(&mut self, index: DeviceIndex, change: Change) -> Result<(), StateCode> {
         let detaches = self.is_about_to_detach(index, change);
+        if detaches
+            && self
+                .device(index)
+                .is_none_or(|device| device.state.disk < DiskState::UpToDate)
+        {
+            // It thinks better of our disk than that is.
+            return Err(StateCode::NoUpToDateDisk);
+        }
         let pending = self.awaits_end_of_peer_disk(index);
         self.set_consent(index, pending || detaches);
         let result = self.change(index, change, false);
@@ -40,15 +48,15 @@ impl Resource<'_> {
             })
     }
 
-    /// A Primary wants to give its disk up for ours, of which the superblock does not say yet that it is UpToDate. Should we
-    /// lose power now, there would be no good disk any more: the answer waits until it says so.
+    /// A Primary wants to give its disk up for ours, of which the superblock does not say yet that it is UpToDate, or which is about to be so:
+    /// the resync is done at the source. Should we lose power now, there would be no good disk any more: the answer waits until it says so.
     pub(super) fn agrees_too_early(&self, index: DeviceIndex, change: Change) -> bool {
         let unsaid = self.device(index).is_some_and(|device| {
-            device.state.disk >= DiskState::UpToDate
-                && device
-                    .disk
-                    .as_ref()
-                    .is_some_and(|disk| !disk.failed && disk.metadata.superblock_pending())
+            let pending = device
+                .disk
+                .as_ref()
+                .is_some_and(|disk| !disk.failed && disk.metadata.superblock_pending());
+            device.has_nothing_to_ask_for() || (device.state.disk >= DiskState::UpToDate && pending)
         });
         unsaid && self.is_about_to_detach(index, change)
     }

@@ -686,6 +686,16 @@ impl Resync {
 }
 
 impl Device<'_> {
+    /// Whether this is a target that has all blocks, and is about to be done.
+    pub(super) fn has_nothing_to_ask_for(&self) -> bool {
+        let left = self.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
+        matches!(
+            self.state.connection,
+            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
+        ) && left <= self.resync.failed
+            && self.resync.in_flight == 0
+    }
+
     /// The next blocks that differ and that nobody works on: sector and sectors.
     /// With a unit a request does not cross a multiple of it, and is all of one where that can be.
     fn next_blocks(&mut self, most: u64, unit: Option<u64>) -> Option<(u64, u64)> {

@@ -105,6 +105,7 @@ seeds! {
     handler_of_a_resync_that_was_given_up = 4101418,
     paused_source_with_nothing_to_send = 4072438,
     forced_as_the_peer_attaches = 6002660,
+    detach_as_the_target_is_almost_done = 7145637,
 }
 
 #[test]
