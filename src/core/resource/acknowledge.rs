@@ -209,8 +209,32 @@ impl Resource<'_> {
             device.set_out_of_sync(ack.sector, ack.size);
         }
         self.peer_lacks_a_write(index);
+        let by_former_disk = self.refused_by_former_disk(index, ack.block_id);
         let refused = self.refused_write(index);
-        self.write_acknowledged(index, ack, refused)
+        self.write_acknowledged(index, ack, refused)?;
+        if by_former_disk {
+            self.connection_failed(ConnectionState::NetworkFailure);
+        }
+        Ok(())
+    }
+
+    /// Whether the disk that refused a write was given up, and another is being brought in sync: our bitmap was sent before this mark, and the
+    /// target would be done without the block. The bitmaps have to be exchanged anew.
+    fn refused_by_former_disk(&mut self, index: DeviceIndex, block_id: u64) -> bool {
+        let Some(began) = Id::from_u64(block_id)
+            .and_then(|id| self.request_mut(index, id))
+            .map(|request| request.started_at)
+        else {
+            return false;
+        };
+        self.device(index)
+            .is_some_and(|device| match device.state.connection {
+                ConnectionState::WFBitMapS => true,
+                ConnectionState::SyncSource | ConnectionState::PausedSyncS => {
+                    began <= device.resync.started_at
+                }
+                _ => false,
+            })
     }
 
     /// `P_NEG_DREPLY`: the peer cannot read what an application wants.

@@ -106,6 +106,7 @@ seeds! {
     paused_source_with_nothing_to_send = 4072438,
     forced_as_the_peer_attaches = 6002660,
     detach_as_the_target_is_almost_done = 7145637,
+    refusals_that_come_after_the_bitmap = 7177330,
 }
 
 #[test]
