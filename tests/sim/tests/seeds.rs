@@ -107,6 +107,7 @@ seeds! {
     forced_as_the_peer_attaches = 6002660,
     detach_as_the_target_is_almost_done = 7145637,
     refusals_that_come_after_the_bitmap = 7177330,
+    older_block_brought_back_and_lost = 7146728,
 }
 
 #[test]

@@ -79,9 +79,19 @@ impl Order {
         if !of_peer {
             return None;
         }
+        let disk = &world.nodes[node].disks[usize::from(volume)];
+        // A resync brought an older block back, and only that is lost.
+        let is_there = disk.look(sector, 1)[0];
+        let overwritten = world
+            .history
+            .records
+            .get(&is_there)
+            .is_some_and(|record| record.node == lost.node && record.submitted > done);
+        if overwritten {
+            return None;
+        }
         let flushes = self.flushes.get(&(lost.node, volume))?;
         let between = flushes.iter().find(|(submitted, _)| *submitted > done)?.1;
-        let disk = &world.nodes[node].disks[usize::from(volume)];
         disk.look(0, disk.device_sectors)
             .iter()
             .copied()
