@@ -33,8 +33,8 @@ test: ## everything that a change has to pass; the last line counts
 test-host: ## run the tests of the core on the host
 	@scripts/cargo test --workspace -q
 
-sim: ## the engine against random disasters: for a minute, or SEED=n with its story, or SEEDS=n
-	@scripts/cargo run -q --release -p drbd-sim -- $(if $(SEED),--seed $(SEED)) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM))
+sim: ## the engine against random disasters: for a minute or SIM_SECONDS, or SEED=n with its story, or SEEDS=n
+	@scripts/cargo run -q --release -p drbd-sim -- $(if $(SEED),--seed $(SEED)) $(if $(WITHOUT),--without $(WITHOUT)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FROM),--from $(FROM)) $(if $(SIM_SECONDS),--seconds $(SIM_SECONDS))
 
 sim-mutants: ## deliberate faults in a copy of the engine: the simulator has to find each; QUICK=1, NAMES='uuid barrier'
 	@scripts/cargo run -q -p drbd-mutants -- $(if $(QUICK),--quick) $(if $(TABLE),--table $(TABLE)) $(NAMES)
