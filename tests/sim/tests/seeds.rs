@@ -108,6 +108,7 @@ seeds! {
     detach_as_the_target_is_almost_done = 7145637,
     refusals_that_come_after_the_bitmap = 7177330,
     older_block_brought_back_and_lost = 7146728,
+    declared_good_without_a_peer = 8097416,
 }
 
 #[test]

@@ -164,6 +164,11 @@ impl World<'_> {
             self.fail("split brain in an orderly world".into());
             return;
         }
+        if (0..self.setup.volumes).any(|volume| self.has_no_good_disk(volume)) {
+            // They may refuse each other for that: a new disk needs a source, and there is none.
+            self.declare();
+            return;
+        }
         self.coverage
             .count("split brains that an administrator resolved");
         let victim = self.rng.below(2) as usize;
@@ -297,14 +302,17 @@ impl World<'_> {
         }
     }
 
-    /// Connected, and no disk is UpToDate: an administrator declares one to be.
+    fn has_no_good_disk(&self, volume: usize) -> bool {
+        (0..2).all(|node| {
+            self.engine_state(node, volume)
+                .is_some_and(|state| state.disk < DiskState::UpToDate)
+        })
+    }
+
+    /// No disk is UpToDate: an administrator declares one to be.
     fn declare(&mut self) {
         for volume in 0..self.setup.volumes {
-            let bad = (0..2).all(|node| {
-                self.engine_state(node, volume)
-                    .is_some_and(|state| state.disk < DiskState::UpToDate)
-            });
-            if !bad {
+            if !self.has_no_good_disk(volume) {
                 continue;
             }
             if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
