@@ -33,6 +33,8 @@ pub struct Record {
     pub values: Vec<u64>,
     /// How often the peer had booted when this was submitted.
     pub peer_boot: u32,
+    /// How many times the peer had attached a disk by then.
+    pub peer_attaches: u32,
     /// The link over which it is mirrored, if it is.
     pub link: Option<u32>,
     /// The own disk was UpToDate.
@@ -94,6 +96,7 @@ impl World<'_> {
                 ended: None,
                 values: values.to_vec(),
                 peer_boot: self.nodes[1 - node].boot,
+                peer_attaches: self.nodes[1 - node].attaches,
                 link: self.mirroring_link(node, volume),
                 good_disk: self.disk_is_good(node, volume),
                 protocol: self.nodes[node].net.wire_protocol,

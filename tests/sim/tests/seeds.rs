@@ -109,6 +109,8 @@ seeds! {
     refusals_that_come_after_the_bitmap = 7177330,
     older_block_brought_back_and_lost = 7146728,
     declared_good_without_a_peer = 8097416,
+    invalidated_as_the_peer_dies = 10378826,
+    refused_and_attached_again = 10412137,
 }
 
 #[test]

@@ -34,12 +34,13 @@ impl Checker for Acknowledged {
         let peer = 1 - node;
         let mirrored = record.link.is_some() && record.link == world.mirroring_link(node, volume);
         // A peer that has crashed meanwhile, and not been missed yet, is another matter.
-        // So is one that has just given its disk up: nobody promotes it.
+        // So is one that has just given its disk up, and perhaps attached it again: nobody promotes it.
         if mirrored
             && world.disk_is_good(peer, volume)
             && world.nodes[peer].life.is_some()
             && !world.nodes[peer].passed_on
             && world.nodes[peer].boot == record.peer_boot
+            && world.nodes[peer].attaches == record.peer_attaches
         {
             check_content(world, peer, number, record)?;
         }
