@@ -301,7 +301,11 @@ impl Resource<'_> {
         // our disk was being attached and its own went meanwhile.
         let introduces_itself = (old.peer == Role::Unknown && new.peer == Role::Primary)
             || (old.disk == DiskState::Negotiating && new.role != Role::Primary);
-        if lost_contact_to_peer_data(old.peer_disk, new.peer_disk)
+        // A disk that passes errors on stays, and may forget that it is Inconsistent.
+        let got_worse = old.peer_disk == DiskState::UpToDate
+            && new.peer_disk == DiskState::Inconsistent
+            && new.connection <= ConnectionState::Connected;
+        if (got_worse || lost_contact_to_peer_data(old.peer_disk, new.peer_disk))
             && (new.role == Role::Primary || new.peer == Role::Primary)
             && !introduces_itself
             && !self.awaits_end_of_peer_disk(index)

@@ -111,6 +111,7 @@ seeds! {
     declared_good_without_a_peer = 8097416,
     invalidated_as_the_peer_dies = 10378826,
     refused_and_attached_again = 10412137,
+    disk_that_forgot_that_it_is_inconsistent = 10630037,
 }
 
 #[test]
