@@ -44,8 +44,10 @@ impl Resource<'_> {
             {
                 return Ok(Received::Done)
             }
-            // The source has not sent its bitmap: this belongs to a resync before.
-            ConnectionState::WFBitMapT if !device.exchange.received => return Ok(Received::Done),
+            ConnectionState::WFBitMapT if !device.exchange.received => {
+                self.sync_uuid_before_bitmap(index);
+                return Ok(Received::Done);
+            }
             // Our own part is not done: all bits are being set, or our bitmap is not sent.
             ConnectionState::StartingSyncT | ConnectionState::WFBitMapT => {
                 return Ok(Received::Wait)
@@ -67,6 +69,19 @@ impl Resource<'_> {
             self.prepare_resync(index, ConnectionState::SyncTarget);
         }
         Ok(Received::Done)
+    }
+
+    /// The source has not sent its bitmap. This belongs to a resync before, or to one that an administrator wished for over there while we
+    /// took its state for the word about another: nobody would send what the other waits for.
+    fn sync_uuid_before_bitmap(&mut self, index: DeviceIndex) {
+        self.log(
+            index,
+            LogMessage::BadPacket {
+                name: Command::SyncUuid.name(),
+                why: "no bitmap came before it",
+            },
+        );
+        self.connection_failed(ConnectionState::NetworkFailure);
     }
 
     /// The bits for a resync that an administrator asked for are set, and on the disk.

@@ -112,6 +112,7 @@ seeds! {
     invalidated_as_the_peer_dies = 10378826,
     refused_and_attached_again = 10412137,
     disk_that_forgot_that_it_is_inconsistent = 10630037,
+    sync_uuid_before_a_bitmap = 10653482,
 }
 
 #[test]
