@@ -166,12 +166,13 @@ impl World<'_> {
             && old.disk == DiskState::UpToDate
             && new.disk < DiskState::UpToDate
         {
-            // The peer agreed to that, and has gone since, with what was in its cache.
+            // Invalidated: the peer agreed to that, and has gone since, with what was in its cache.
             let link = self.current_link(node);
-            let together = link.is_some() && link == self.current_link(1 - node);
+            let parted = link.is_none() || link != self.current_link(1 - node);
+            let lost = parted && new.disk == DiskState::Inconsistent;
             if let Some(plan) = self.plan.as_mut() {
                 // With protocol A, what the disk had may be on its way to the peer still.
-                plan.promises &= together && !plan.ever_a;
+                plan.promises &= !lost && !plan.ever_a;
             }
         }
         let both = self.in_sync();
