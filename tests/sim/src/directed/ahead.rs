@@ -42,7 +42,7 @@ fn ahead_and_back(world: &mut World<'_>) -> Told {
 /// it has.
 pub const AHEAD_AGAIN: Story = Story {
     name: "ahead again and again",
-    seeds: 5,
+    seeds: 40,
     setup: |_| pulls_ahead(),
     happen: |world| {
         world.synced()?;

@@ -3,6 +3,7 @@
 //! Disks that come back while connected. A Primary without a disk goes on with its peer's data, which has the same name as what it has on its own disk: nothing was
 //! written between. From the first write on it is another generation, or the old disk could be taken for the newer one.
 
+use drbd_core::resource::request::Operation;
 use drbd_core::state::DiskState;
 
 use super::{expect, Story, Told, ALICE, BOB, SECOND};
@@ -72,6 +73,29 @@ pub const FIRST_WRITE: Story = Story {
         world.written(ALICE, 1500, 8)?;
         world.command(ALICE, Admin::Attach(0))?;
         world.mend()
+    },
+};
+
+/// Her data is not bob's: he was away when she wrote, and her disk went before he was back. She does without rather than go back in time.
+pub const OLDER_DATA: Story = Story {
+    name: "older data offered to a Primary without a disk",
+    seeds: 3,
+    setup: |_| setup(),
+    happen: |world| {
+        world.synced()?;
+        world.part()?;
+        let value = world.written(ALICE, 1000, 8)?;
+        world.command(ALICE, Admin::DetachForced(0))?;
+        world.run(SECOND);
+        world.set_network(true);
+        world.run(5 * SECOND);
+        let read = world.put_request(ALICE, Operation::Read, 1000, 8);
+        let result = world.request_result(read);
+        let held = &world.history.records[&read].values;
+        expect(
+            result != Some(true) || held.iter().all(|held| *held == value),
+            "who reads gets what was written last, or an error",
+        )
     },
 };
 

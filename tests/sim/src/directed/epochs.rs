@@ -119,13 +119,16 @@ pub const FAILED_FLUSH: Story = Story {
         world.synced()?;
         world.written(ALICE, 500, 8)?;
         world.settled()?;
-        world.nodes[BOB].habits = vec![Habit::failing(Work::Flush)];
+        // Nor does the superblock get there, before which the cache is emptied.
+        world.nodes[BOB].habits = vec![
+            Habit::failing(Work::Flush),
+            Habit::slow(Work::Superblock, 10 * SECOND),
+        ];
         world.written(ALICE, 1000, 8)?;
         world.put_request(ALICE, Operation::Flush, 0, 0);
         world.reach_state("a disk that passed an error on", BOB, |state| {
             state.disk == DiskState::Inconsistent
         })?;
-        world.nodes[BOB].habits.clear();
         let pause = world.rng.range(0, 2_000);
         world.run(pause);
         world.crash(BOB);

@@ -59,6 +59,7 @@ pub const ALL: &[&Story] = &[
     &diskless::BOTH_DISKS,
     &diskless::FIRST_WRITE,
     &diskless::ATTACHED_AT_ONCE,
+    &diskless::OLDER_DATA,
     &early_target::FULL_RESYNC,
     &epochs::BEHIND_A_LOST_BARRIER,
     &epochs::FAILED_FLUSH,

@@ -169,7 +169,7 @@ pub const PAUSED: Story = Story {
 /// source that has written to one of them since, without it.
 pub const LATE_WORD: Story = Story {
     name: "late word of a target",
-    seeds: 10,
+    seeds: 60,
     setup: |_| Setup {
         net_latency: 200_000,
         ..Setup::default()
