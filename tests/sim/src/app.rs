@@ -34,7 +34,7 @@ pub struct Record {
     /// How often the peer had booted when this was submitted.
     pub peer_boot: u32,
     /// How many times the peer had attached a disk by then.
-    pub peer_attaches: u32,
+    pub peer_attaches: usize,
     /// The link over which it is mirrored, if it is.
     pub link: Option<u32>,
     /// The own disk was UpToDate.
@@ -96,7 +96,7 @@ impl World<'_> {
                 ended: None,
                 values: values.to_vec(),
                 peer_boot: self.nodes[1 - node].boot,
-                peer_attaches: self.nodes[1 - node].attaches,
+                peer_attaches: self.nodes[1 - node].attached_over.len(),
                 link: self.mirroring_link(node, volume),
                 good_disk: self.disk_is_good(node, volume),
                 protocol: self.nodes[node].net.wire_protocol,

@@ -151,10 +151,8 @@ pub struct Node<'a> {
     pub passed_on: bool,
     /// The same for reading data alone.
     pub read_faults: u64,
-    /// How many times a disk was attached.
-    pub attaches: u32,
-    /// The link over which each disk was attached, one for each time.
-    pub attached_over: Vec<u32>,
+    /// The link that was there when a disk was attached, if any: one for each time.
+    pub attached_over: Vec<Option<u32>>,
     /// In directed stories: how kinds of work go.
     pub habits: Vec<Habit>,
 }

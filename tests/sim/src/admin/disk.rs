@@ -67,8 +67,7 @@ impl<'a> World<'a> {
         let arena = self.arena;
         self.begin_attach(node, device)?;
         let link = self.current_link(node);
-        self.nodes[node].attaches += 1;
-        self.nodes[node].attached_over.extend(link);
+        self.nodes[node].attached_over.push(link);
         let found = match metadata::open(&mut self.nodes[node].disks[usize::from(volume)]) {
             Ok(found) => found,
             Err(why) => {

@@ -162,7 +162,7 @@ impl<'a> World<'a> {
     fn part(&mut self) -> Told {
         self.set_network(false);
         self.cut();
-        self.reach("the loss of the peer", |world| !world.is_connected())
+        self.lose_peer()
     }
 
     /// Both are configured, and connected.

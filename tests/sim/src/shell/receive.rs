@@ -338,7 +338,7 @@ impl World<'_> {
     fn answers_are_mixed(&self, node: usize) -> bool {
         let link = self.current_link(node);
         let over = &self.nodes[node].attached_over;
-        over.iter().filter(|over| Some(**over) == link).count() > 1
+        link.is_some() && over.iter().filter(|over| **over == link).count() > 1
     }
 
     fn refused(&mut self, node: usize, error: ReceiveError) -> Step {

@@ -133,7 +133,6 @@ impl<'a> World<'a> {
                 faults: 0,
                 passed_on: false,
                 read_faults: 0,
-                attaches: 0,
                 attached_over: Vec::new(),
                 habits: Vec::new(),
             });
