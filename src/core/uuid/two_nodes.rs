@@ -180,13 +180,12 @@ impl Pair {
         };
         let random = self.random();
         let reported = self.nodes[source].uuids;
-        let name = self.nodes[target].uuids.current;
+        let current_of_target = self.nodes[target].uuids.current;
         let sync_uuid = self.nodes[source]
             .uuids
-            .start_resync_as_source(name, random);
+            .start_resync_as_source(current_of_target, random);
         let begun = until != Resync::TargetUnaware;
         let all_sent = matches!(until, Resync::AllSent | Resync::SourceUnaware);
-        let current_of_target = self.nodes[target].uuids.current;
         self.nodes[source].may_have_an_equal =
             reported.may_be_current_of_target(current_of_target, begun, all_sent);
         if until == Resync::TargetUnaware {
