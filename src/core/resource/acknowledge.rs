@@ -220,21 +220,14 @@ impl Resource<'_> {
 
     /// Whether the disk that refused a write was given up, and another is being brought in sync: our bitmap was sent before this mark, and the
     /// target would be done without the block. The bitmaps have to be exchanged anew.
-    fn refused_by_former_disk(&mut self, index: DeviceIndex, block_id: u64) -> bool {
-        let Some(began) = Id::from_u64(block_id)
-            .and_then(|id| self.request_mut(index, id))
-            .map(|request| request.started_at)
-        else {
+    fn refused_by_former_disk(&self, index: DeviceIndex, block_id: u64) -> bool {
+        let request = Id::from_u64(block_id).and_then(|id| self.request(index, id));
+        let (Some(device), Some(request)) = (self.device(index), request) else {
             return false;
         };
-        self.device(index)
-            .is_some_and(|device| match device.state.connection {
-                ConnectionState::WFBitMapS => true,
-                ConnectionState::SyncSource | ConnectionState::PausedSyncS => {
-                    began <= device.resync.started_at
-                }
-                _ => false,
-            })
+        let connection = device.state.connection;
+        connection == ConnectionState::WFBitMapS
+            || (connection.is_sync_source() && request.started_at <= device.resync.started_at)
     }
 
     /// `P_NEG_DREPLY`: the peer cannot read what an application wants.

@@ -7,7 +7,6 @@
 
 use super::connection::DataItem;
 use super::device::{BitmapExchange, Device, DeviceIndex};
-use super::log::LogMessage;
 use super::receive::{Head, ReceiveError, Received};
 use super::Resource;
 use crate::num::{u64_to_usize, usize_to_u64};
@@ -224,21 +223,15 @@ impl Resource<'_> {
     }
 
     /// The exchange was given up here before the peer knew, and what is left of it may come after a new disk. Where nothing was given
-    /// up, the peer has begun an exchange that was no result of the comparison here: it would wait for our bitmap for ever.
+    /// up, the peer has begun an exchange alone.
     fn bitmap_in_vain(&mut self, index: DeviceIndex) {
         let never_began = self.device(index).is_some_and(|device| {
             device.state.connection == ConnectionState::Connected
                 && device.state.disk >= DiskState::Inconsistent
         });
         if never_began {
-            self.log(
-                index,
-                LogMessage::BadPacket {
-                    name: Command::Bitmap.name(),
-                    why: "no resync was about to begin here",
-                },
-            );
-            self.connection_failed(ConnectionState::NetworkFailure);
+            let why = "no resync was about to begin here";
+            self.compare_anew(index, Command::Bitmap, why);
         }
     }
 

@@ -267,14 +267,8 @@ impl Resource<'_> {
     /// The source gives the target a UUID for what it will have while the resync runs. The peer must get it before it
     /// hears of anything else.
     fn after_resync_started(&mut self, index: DeviceIndex, old: &State, new: &State) {
-        let is_source = |state: ConnectionState| {
-            matches!(
-                state,
-                ConnectionState::SyncSource | ConnectionState::PausedSyncS
-            )
-        };
         self.forget_unwanted_resync(index, new);
-        if !is_source(old.connection) && is_source(new.connection) {
+        if !old.connection.is_sync_source() && new.connection.is_sync_source() {
             self.note_target(index);
             self.send_sync_uuid(index, old.connection == ConnectionState::Ahead);
         }
@@ -310,21 +304,17 @@ impl Resource<'_> {
             && !introduces_itself
             && !self.awaits_end_of_peer_disk(index)
             && new.disk >= DiskState::UpToDate
-            && self.bitmap_uuid(index) == Some(0)
         {
             // Also while I/O is suspended: requests that were under way may have changed the data already.
-            self.new_current_uuid(index);
-            self.send_data(DataItem::Uuids(index));
+            self.part_from_peer(index);
         }
         if new.peer_disk < DiskState::Inconsistent && new.disk >= DiskState::Inconsistent {
             // Not one that was Primary when it connected: whether it uses this data is not known yet.
             if old.peer == Role::Secondary
                 && new.peer == Role::Primary
                 && new.disk >= DiskState::UpToDate
-                && self.bitmap_uuid(index) == Some(0)
             {
-                self.new_current_uuid(index);
-                self.send_data(DataItem::Uuids(index));
+                self.part_from_peer(index);
             }
             if old.peer == Role::Primary && new.peer == Role::Secondary {
                 self.start_bitmap_write(index);

@@ -51,7 +51,8 @@ impl Resource<'_> {
         }
     }
 
-    fn part_from_peer(&mut self, index: DeviceIndex) {
+    /// Our data is about to change without the peer: it gets another name, unless the bitmap counts already.
+    pub(super) fn part_from_peer(&mut self, index: DeviceIndex) {
         if self.bitmap_uuid(index) == Some(0) {
             self.new_current_uuid(index);
             self.send_data(DataItem::Uuids(index));

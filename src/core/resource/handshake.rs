@@ -272,10 +272,7 @@ impl Resource<'_> {
                 device.sync_wanted = None;
             }
         }
-        if matches!(
-            peer.connection,
-            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
-        ) {
+        if peer.connection.is_sync_target() {
             self.target_has_begun(index);
         }
         if let Some(settled) = self.end_of_resync_word(index, &old, &peer, &mut peer_disk) {

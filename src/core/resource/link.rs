@@ -20,7 +20,7 @@ use super::Resource;
 use crate::num::u32_to_usize;
 use crate::slab::Id;
 use crate::state::{Change, ConnectionState};
-use crate::wire::{FeatureFlags, PROTOCOL_VERSION_FIRST_CONTACT};
+use crate::wire::{Command, FeatureFlags, PROTOCOL_VERSION_FIRST_CONTACT};
 
 /// What the receiver does after a link has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +127,13 @@ impl Resource<'_> {
         self.log(None, LogMessage::ConnectionClosed);
         self.progress = true;
         self.wishes.room = true;
+    }
+
+    /// The peer has begun what was no result of the comparison here, and each would wait for the other for ever: both compare anew.
+    pub(super) fn compare_anew(&mut self, index: DeviceIndex, command: Command, why: &'static str) {
+        let name = command.name();
+        self.log(index, LogMessage::BadPacket { name, why });
+        self.connection_failed(ConnectionState::NetworkFailure);
     }
 
     /// Writes that the peer has not confirmed to be on stable storage are out of sync.

@@ -15,13 +15,6 @@ use crate::meta::superblock::MetaFlags;
 use crate::num::SECTORS_PER_BLOCK;
 use crate::state::{ConnectionState, DiskState, Role, State};
 
-fn is_source(state: ConnectionState) -> bool {
-    matches!(
-        state,
-        ConnectionState::SyncSource | ConnectionState::PausedSyncS
-    )
-}
-
 impl Resource<'_> {
     /// This node becomes the source of a resync: remembers what its target is now.
     pub(super) fn note_target(&mut self, index: DeviceIndex) {
@@ -50,7 +43,7 @@ impl Resource<'_> {
             if let Some(device) = self.device_mut(index) {
                 device.target_may_be_equal = false;
             }
-        } else if is_source(old.connection) && !is_source(new.connection) {
+        } else if old.connection.is_sync_source() && !new.connection.is_sync_source() {
             let own = self.own_uuids(index);
             if let (Some(own), Some(device)) = (own, self.device_mut(index)) {
                 // Whether everything was sent is not counted: a UUID too many does no harm.

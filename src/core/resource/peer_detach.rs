@@ -7,7 +7,6 @@
 //! Here our data gets its new name when the Primary says that its disk is gone, which comes before all that it writes without
 //! one. Nothing has to be taken back, whatever happens between: the link breaks, we lose power, or our own disk.
 
-use super::connection::DataItem;
 use super::device::DeviceIndex;
 use super::Resource;
 use crate::state::{Change, ConnectionState, DiskState, Role, State, StateCode};
@@ -81,13 +80,8 @@ impl Resource<'_> {
         let agreed = core::mem::take(&mut device.consent);
         let changes_alone =
             device.state.disk >= DiskState::UpToDate && device.state.peer == Role::Primary;
-        if agreed
-            && changes_alone
-            && peer_disk <= DiskState::Failed
-            && self.bitmap_uuid(index) == Some(0)
-        {
-            self.new_current_uuid(index);
-            self.send_data(DataItem::Uuids(index));
+        if agreed && changes_alone && peer_disk <= DiskState::Failed {
+            self.part_from_peer(index);
         }
     }
 

@@ -44,8 +44,10 @@ impl Resource<'_> {
             {
                 return Ok(Received::Done)
             }
+            // It belongs to a resync before, or to one that an administrator wished for over there while we took the source's state
+            // for the word about another.
             ConnectionState::WFBitMapT if !device.exchange.received => {
-                self.sync_uuid_before_bitmap(index);
+                self.compare_anew(index, Command::SyncUuid, "no bitmap came before it");
                 return Ok(Received::Done);
             }
             // Our own part is not done: all bits are being set, or our bitmap is not sent.
@@ -69,19 +71,6 @@ impl Resource<'_> {
             self.prepare_resync(index, ConnectionState::SyncTarget);
         }
         Ok(Received::Done)
-    }
-
-    /// The source has not sent its bitmap. This belongs to a resync before, or to one that an administrator wished for over there while we
-    /// took its state for the word about another: nobody would send what the other waits for.
-    fn sync_uuid_before_bitmap(&mut self, index: DeviceIndex) {
-        self.log(
-            index,
-            LogMessage::BadPacket {
-                name: Command::SyncUuid.name(),
-                why: "no bitmap came before it",
-            },
-        );
-        self.connection_failed(ConnectionState::NetworkFailure);
     }
 
     /// The bits for a resync that an administrator asked for are set, and on the disk.
@@ -200,10 +189,7 @@ impl Resource<'_> {
         if new.is_resync_paused() {
             device.resync.paused_at = Some(now);
         }
-        let is_target = matches!(
-            new.connection,
-            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
-        );
+        let is_target = new.connection.is_sync_target();
         let checksums = is_target && self.wants_checksums(index);
         if let Some(device) = self.device_mut(index) {
             device.resync.checksums = checksums;
@@ -490,11 +476,7 @@ impl Resource<'_> {
         if !state.connection.is_resync() {
             return;
         }
-        let left = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
-        let is_target = matches!(
-            state.connection,
-            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
-        );
+        let is_target = state.connection.is_sync_target();
         let pending = is_target
             && (device.resync.in_flight > 0
                 || device
@@ -504,7 +486,7 @@ impl Resource<'_> {
         // A target that has not heard of the start would wait for it. One that has not begun would not get what is written from here on, and
         // be done without that.
         let untold = !is_target && (self.sync_uuid_waits(index) || !device.target_begun);
-        let done = left <= device.resync.failed && !pending && !untold;
+        let done = device.nothing_is_left() && !pending && !untold;
         if !done || (is_target && !self.peer_has_acknowledgements(index)) {
             if let Some(device) = self.device_mut(index).filter(|_| !done) {
                 device.resync.finish_after_ping = None;
@@ -703,12 +685,15 @@ impl Resync {
 impl Device<'_> {
     /// Whether this is a target that has all blocks, and is about to be done.
     pub(super) fn has_nothing_to_ask_for(&self) -> bool {
-        let left = self.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
-        matches!(
-            self.state.connection,
-            ConnectionState::SyncTarget | ConnectionState::PausedSyncT
-        ) && left <= self.resync.failed
+        self.state.connection.is_sync_target()
+            && self.nothing_is_left()
             && self.resync.in_flight == 0
+    }
+
+    /// Whether all blocks of a resync are equal, or failed.
+    fn nothing_is_left(&self) -> bool {
+        let left = self.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
+        left <= self.resync.failed
     }
 
     /// The next blocks that differ and that nobody works on: sector and sectors.

@@ -135,10 +135,17 @@ numbered! {
 impl ConnectionState {
     /// Whether a resync runs or is paused, from the moment that it has a source and a target.
     pub const fn is_resync(self) -> bool {
-        matches!(
-            self,
-            Self::SyncSource | Self::SyncTarget | Self::PausedSyncS | Self::PausedSyncT
-        )
+        self.is_sync_source() || self.is_sync_target()
+    }
+
+    /// Whether this node is the source of a resync that runs or is paused.
+    pub const fn is_sync_source(self) -> bool {
+        matches!(self, Self::SyncSource | Self::PausedSyncS)
+    }
+
+    /// Whether this node is the target of a resync that runs or is paused.
+    pub const fn is_sync_target(self) -> bool {
+        matches!(self, Self::SyncTarget | Self::PausedSyncT)
     }
 
     /// Whether an online verify runs.
