@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A target that never noted the start of its resync.
+//! A target whose resync goes wrong before it has begun.
 
-use drbd_core::state::ConnectionState;
+use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{Story, ALICE, BOB, SECOND};
+use super::{expect, Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
@@ -44,5 +44,41 @@ pub const FULL_RESYNC: Story = Story {
         world.run(SECOND);
         world.reboot(BOB);
         world.settled()
+    },
+};
+
+/// Bitmaps are under way, and the disk that has the newer data goes: what the other one has is old, and nobody may believe that
+/// it is current, for applications would read it.
+pub const SOURCE_DISK_LOST: Story = Story {
+    name: "source's disk goes before the resync begins",
+    seeds: 10,
+    setup: |_| Setup {
+        net_latency: 200_000,
+        volatile: false,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.part()?;
+        world.written(ALICE, 500, 8)?;
+        if world.seed % 2 == 0 {
+            world.command(ALICE, Admin::Demote(0))?;
+        }
+        world.set_network(true);
+        world.reach_state("an exchange of bitmaps", BOB, |state| {
+            state.connection == ConnectionState::WFBitMapT
+        })?;
+        let pause = world.rng.range(0, 150_000);
+        world.run(pause);
+        world.admin(ALICE, Admin::DetachForced(0));
+        world.reach_state("the loss of the good disk", BOB, |state| {
+            state.peer_disk <= DiskState::Failed
+        })?;
+        let (source, target) = (world.state(ALICE)?, world.state(BOB)?);
+        expect(
+            target.disk < DiskState::UpToDate && source.peer_disk < DiskState::UpToDate,
+            "old data is not called UpToDate",
+        )?;
+        world.mend()
     },
 };

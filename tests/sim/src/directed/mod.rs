@@ -61,6 +61,7 @@ pub const ALL: &[&Story] = &[
     &diskless::ATTACHED_AT_ONCE,
     &diskless::OLDER_DATA,
     &early_target::FULL_RESYNC,
+    &early_target::SOURCE_DISK_LOST,
     &epochs::BEHIND_A_LOST_BARRIER,
     &epochs::FAILED_FLUSH,
     &epochs::LAST_WRITE,
