@@ -356,6 +356,11 @@ impl<'m> Resource<'m> {
             .saturating_sub(self.peer_requests)
     }
 
+    /// The event that so many others are ahead of. For the simulator, whose onlookers hear what happens when it happens.
+    pub fn event_behind(&self, others: usize) -> Option<Event> {
+        self.events.get(others).copied()
+    }
+
     /// Whether the worker is so far behind that nothing may be taken in that could lead to more events.
     fn is_behind_with_events(&self) -> bool {
         self.events.len() > self.events.room()
@@ -381,12 +386,17 @@ impl<'m> Resource<'m> {
     }
 
     fn log(&mut self, device: impl Into<Option<DeviceIndex>>, message: LogMessage) {
-        // A line is not worth more than the room for what must not be lost.
-        if self.events.room() > 64 {
-            self.event(Event::Log {
-                device: device.into(),
-                message,
-            });
+        self.event_if_room(Event::Log {
+            device: device.into(),
+            message,
+        });
+    }
+
+    /// Something that may be lost. While the worker waits for a helper, hours of lines and of progress must neither keep the
+    /// receiver from its work ([`is_behind_with_events`](Self::is_behind_with_events)) nor take the room of what must not be lost.
+    fn event_if_room(&mut self, event: Event) {
+        if self.events.len() < self.events.room() / 2 {
+            self.event(event);
         }
     }
 

@@ -462,7 +462,7 @@ impl Resource<'_> {
         }
         let left = device.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
         if device.resync.note_progress(now, left) {
-            self.event(Event::Progress { device: index });
+            self.event_if_room(Event::Progress { device: index });
         }
         self.finish_resync_if_done(index);
     }

@@ -225,6 +225,7 @@ impl Resource<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::authenticate::tests::{node_with, talk};
+    use super::super::device::DeviceIndex;
     use super::super::effect::Event;
     use super::*;
 
@@ -284,6 +285,19 @@ mod tests {
         node.timer();
         assert_eq!(events(&mut node), (0, 1));
         assert!(node.deadline().is_none());
+    }
+
+    /// While a helper runs, a resync goes on for hours: what it has to tell is lost, and the peer is still heard.
+    #[test]
+    fn progress_behind_a_helper_stops_nobody() {
+        let mut node = node_with(NetConf::default(), 0, 1);
+        for _ in 0..10_000 {
+            node.event_if_room(Event::Progress {
+                device: DeviceIndex(0),
+            });
+        }
+        assert!(!node.is_behind_with_events());
+        assert!(!node.is_broken());
     }
 
     /// The same with a peer that never says a word.

@@ -472,7 +472,7 @@ impl Resource<'_> {
         resync.in_flight = resync.in_flight.saturating_sub(peer_request.sectors());
         resync.pace.delivered(peer_request.sectors());
         if resync.note_progress(now, left) {
-            self.event(Event::Progress { device: index });
+            self.event_if_room(Event::Progress { device: index });
         }
         self.wishes.send_data = true;
         self.finish_verify_if_done(index);

@@ -106,7 +106,11 @@ pub struct Life<'a> {
     pub sending: Vec<Sending>,
     pub admin: VecDeque<Admin>,
     pub running: Option<Running>,
-    /// When the last handler ends.
+    /// The handler that the event thread waits for.
+    pub handler: Option<Event>,
+    /// How many events have happened behind it.
+    pub heard: usize,
+    /// When the last handler ends that nobody waits for.
     pub handler_ends: u64,
     pub timer_at: Option<u64>,
     pub scheduled: Scheduled,
@@ -209,6 +213,8 @@ impl<'a> Life<'a> {
             sending: Vec::new(),
             admin: VecDeque::new(),
             running: None,
+            handler: None,
+            heard: 0,
             handler_ends: 0,
             timer_at: None,
             scheduled: Scheduled::default(),

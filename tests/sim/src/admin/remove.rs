@@ -29,7 +29,8 @@ impl World<'_> {
             && life.peer_pages.is_empty()
             && life.sending.is_empty()
             && !life.engine.has_effects()
-            && !life.engine.has_events();
+            && !life.engine.has_events()
+            && life.handler.is_none();
         if !idle {
             if self.now.saturating_sub(running.started) > PATIENCE {
                 let busy = self.busy();

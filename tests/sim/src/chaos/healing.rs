@@ -19,6 +19,7 @@ impl World<'_> {
         self.tell(2, || "the world heals".into());
         self.set_network(true);
         self.slowness = 0;
+        self.setup.slow_handlers = false;
         self.doom = None;
         for node in 0..2 {
             self.nodes[node].faults = 0;

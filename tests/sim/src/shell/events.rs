@@ -3,6 +3,7 @@
 //! What the engine tells its worker, in order.
 
 use drbd_core::resource::dependency::concerns_others;
+use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::effect::{Event, Helper};
 
 use crate::node::Receiver;
@@ -18,9 +19,18 @@ impl World<'_> {
             let Some(life) = self.nodes[node].life.as_mut() else {
                 return;
             };
+            if life.handler.is_some() {
+                self.hear_more(node);
+                return;
+            }
             let Some(event) = life.engine.at(now).next_event() else {
                 break;
             };
+            let heard = life.heard > 0;
+            life.heard = life.heard.saturating_sub(1);
+            if !heard {
+                self.hear(node, &event);
+            }
             self.do_event(node, event);
         }
         self.check_resync_order(node);
@@ -28,15 +38,21 @@ impl World<'_> {
         self.try_link_closed(node);
     }
 
-    fn do_event(&mut self, node: usize, event: Event) {
-        let boot = self.nodes[node].boot;
-        match event {
-            Event::None | Event::Progress { .. } => {}
-            Event::LimitsChanged { device } => {
-                if let Some(life) = self.nodes[node].life.as_mut() {
-                    life.limits[usize::from(device.0)] = life.engine.peer_limits(device);
-                }
-            }
+    /// What happened while the event thread waits for a handler.
+    fn hear_more(&mut self, node: usize) {
+        while let Some(life) = self.nodes[node].life.as_mut() {
+            let Some(event) = life.engine.event_behind(life.heard) else {
+                return;
+            };
+            life.heard += 1;
+            self.coverage.count("events behind a handler");
+            self.hear(node, &event);
+        }
+    }
+
+    /// Those who look on hear what happened when it happened, whenever the event thread gets to it.
+    fn hear(&mut self, node: usize, event: &Event) {
+        match *event {
             Event::Log { device, message } => {
                 self.coverage.log(&message);
                 self.tell(node, || format!("log: {message}"));
@@ -46,9 +62,6 @@ impl World<'_> {
             Event::StateChanged { device, old, new } => {
                 self.coverage.state(&old, &new);
                 self.history_state(node, device.0, &old, &new);
-                if concerns_others(&old, &new) {
-                    self.update_resync_order(node);
-                }
                 self.tell(node, || {
                     format!(
                         "volume {}: {}/{} {} {}/{}{}",
@@ -65,7 +78,28 @@ impl World<'_> {
             Event::Resized { device, sectors } => {
                 self.tell(node, || format!("volume {}: {sectors} sectors", device.0));
             }
-            Event::Writable { .. } => {}
+            _ => {}
+        }
+    }
+
+    fn do_event(&mut self, node: usize, event: Event) {
+        let boot = self.nodes[node].boot;
+        match event {
+            Event::None
+            | Event::Progress { .. }
+            | Event::Log { .. }
+            | Event::Resized { .. }
+            | Event::Writable { .. } => {}
+            Event::LimitsChanged { device } => {
+                if let Some(life) = self.nodes[node].life.as_mut() {
+                    life.limits[usize::from(device.0)] = life.engine.peer_limits(device);
+                }
+            }
+            Event::StateChanged { old, new, .. } => {
+                if concerns_others(&old, &new) {
+                    self.update_resync_order(node);
+                }
+            }
             Event::CallHelper { helper, .. } => {
                 // What the handler does is a matter of chance; in a directed story it does nothing.
                 let stops = helper == Helper::LocalIoError && self.plan.is_some();
@@ -74,6 +108,12 @@ impl World<'_> {
                     self.push(at, Ev::Halt(node, boot));
                 }
                 self.tell(node, || format!("helper {}", helper.name()));
+                if self.setup.slow_handlers {
+                    self.handler_begins(node, event);
+                }
+            }
+            Event::CallHelperAndReport { .. } if self.setup.slow_handlers => {
+                self.handler_begins(node, event);
             }
             Event::CallHelperAndReport { device, helper } => {
                 // One after the other, as a thread that waits for each.
@@ -113,5 +153,36 @@ impl World<'_> {
                 self.settle(node);
             }
         }
+    }
+
+    /// The event thread waits for a handler, and everything behind it does.
+    fn handler_begins(&mut self, node: usize, event: Event) {
+        let boot = self.nodes[node].boot;
+        let longest = *self.rng.pick(&[1000, 30_000, 30_000, 1_000_000, 10_000_000, 60_000_000]);
+        let at = self.now + self.rng.range(10, longest);
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.handler = Some(event);
+        }
+        self.push(at, Ev::HandlerEnds(node, boot));
+    }
+
+    pub fn handler_ends(&mut self, node: usize) {
+        let Some(life) = self.nodes[node].life.as_mut() else {
+            return;
+        };
+        let event = life.handler.take();
+        self.tell(node, || "the handler ends".into());
+        if let Some(Event::CallHelperAndReport { device, helper }) = event {
+            self.helper_finished(node, device, helper);
+        }
+        self.drain_events(node);
+    }
+
+    pub fn helper_finished(&mut self, node: usize, device: DeviceIndex, helper: Helper) {
+        let now = self.now / 1000;
+        if let Some(life) = self.nodes[node].life.as_mut() {
+            life.engine.at(now).helper_finished(device, helper, 0);
+        }
+        self.settle(node);
     }
 }

@@ -47,6 +47,8 @@ pub enum Ev {
     DiskDone(usize, u32, u64),
     Digest(usize, u32, u8, u64),
     HelperDone(usize, u32, u8, bool),
+    /// The handler that the event thread waited for.
+    HandlerEnds(usize, u32),
     Admin(usize, u32),
     Dial(usize, u32),
     LinkUp(usize, u32, u32),
@@ -328,14 +330,9 @@ impl<'a> World<'a> {
                 } else {
                     Helper::BeforeResyncSource
                 };
-                let now = self.now / 1000;
-                if let Some(life) = self.nodes[node].life.as_mut() {
-                    life.engine
-                        .at(now)
-                        .helper_finished(DeviceIndex(volume), helper, 0);
-                }
-                self.settle(node);
+                self.helper_finished(node, DeviceIndex(volume), helper);
             }
+            Ev::HandlerEnds(node, boot) if self.lives(node, boot) => self.handler_ends(node),
             Ev::Admin(node, boot) if self.lives(node, boot) => {
                 if let Some(life) = self.nodes[node].life.as_mut() {
                     life.scheduled.operations = false;
