@@ -81,6 +81,14 @@ impl World<'_> {
                 if self.is_suspended_by_hand(node) {
                     self.admin(node, Admin::ResumeIo(0));
                 }
+                // A disk that failed stays until the handler that is told of it has ended.
+                if self.nodes[node]
+                    .life
+                    .as_ref()
+                    .is_some_and(|life| life.handler.is_some())
+                {
+                    continue;
+                }
                 // A round counts once, however many volumes: it may take a node ten seconds to miss a peer that crashed, and until
                 // then it knows a Primary that uses other data.
                 let mut lacks_a_disk = false;
