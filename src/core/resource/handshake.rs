@@ -356,7 +356,8 @@ impl Resource<'_> {
                 && peer.disk >= DiskState::Inconsistent)
             || (old.connection == C::Connected
                 && peer.connection >= C::StartingSyncS
-                && peer.connection <= C::WFBitMapT);
+                && peer.connection <= C::WFBitMapT
+                && !self.peer_does_as_asked(index, peer));
         let mut full = false;
         if both_have_disks && due {
             match self.compare_data(index, peer, peer_disk) {

@@ -13,7 +13,7 @@ use super::receive::{ReceiveError, Received};
 use super::verify::only_good_disks;
 use super::Resource;
 use crate::state::change::{connection_needs_agreement, plan, still_waits, Path};
-use crate::state::{Change, ConnectionState, DiskState, StateCode};
+use crate::state::{Change, ConnectionState, DiskState, State, StateCode};
 use crate::wire::RequestState;
 
 /// Names an operation whose result is not known yet.
@@ -198,6 +198,20 @@ impl Resource<'_> {
         } else {
             self.end_operation(Err(StateCode::RefusedByPeer));
         }
+    }
+
+    /// The peer has begun the resync that it was asked for, and its state was faster than its answer, which comes on the other
+    /// socket. Whoever compared now would send a bitmap that nobody awaits.
+    pub(super) fn peer_does_as_asked(&self, index: DeviceIndex, peer: &State) -> bool {
+        use ConnectionState as C;
+        self.operations.current.is_some_and(|operation| {
+            operation.device == Some(index)
+                && matches!(
+                    (operation.change.connection, peer.connection),
+                    (Some(C::StartingSyncS), C::StartingSyncT)
+                        | (Some(C::StartingSyncT), C::StartingSyncS)
+                )
+        })
     }
 
     /// `P_STATE_CHG_REQ`: the peer wants to change a volume.

@@ -113,6 +113,7 @@ seeds! {
     refused_and_attached_again = 10412137,
     disk_that_forgot_that_it_is_inconsistent = 10630037,
     sync_uuid_before_a_bitmap = 10653482,
+    state_faster_than_its_answer = 40095052,
 }
 
 #[test]

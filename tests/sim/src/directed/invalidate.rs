@@ -59,3 +59,43 @@ pub const INVALIDATE_AND_CUT: Story = Story {
         world.mend()
     },
 };
+
+/// A node throws its peer's data away, or its own, while the peer's administrator stops resyncs of another volume that goes first.
+/// The peer agrees, and tells its state for that other reason: it may be faster than the answer, which is on the other socket.
+pub const ANSWER_IS_SLOWER: Story = Story {
+    name: "invalidate, and the answer is slower than the state",
+    seeds: 20,
+    setup: |_| Setup {
+        volumes: 2,
+        one_after_the_other: true,
+        net_latency: 100_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.both_up()?;
+        for volume in 0..2 {
+            world.command(ALICE, Admin::PromoteForced(volume))?;
+        }
+        world.settled()?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::BitmapPage, SECOND)];
+        let wish = if world.seed % 2 == 0 {
+            Admin::InvalidateRemote(1)
+        } else {
+            world.command(ALICE, Admin::Demote(1))?;
+            Admin::Invalidate(1)
+        };
+        world.admin(ALICE, wish);
+        world.reach("the agreement", |world| {
+            world.engine_state(BOB, 1).is_some_and(|state| {
+                matches!(
+                    state.connection,
+                    ConnectionState::StartingSyncT | ConnectionState::StartingSyncS
+                )
+            })
+        })?;
+        world.command(BOB, Admin::PauseSync(0))?;
+        world.run(3 * SECOND);
+        world.command(BOB, Admin::ResumeSync(0))?;
+        world.mend()
+    },
+};

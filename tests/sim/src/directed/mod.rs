@@ -82,6 +82,7 @@ pub const ALL: &[&Story] = &[
     &handshake::NOTHING_HEARD,
     &invalidate::INVALIDATE,
     &invalidate::INVALIDATE_AND_CUT,
+    &invalidate::ANSWER_IS_SLOWER,
     &reads::PRIMARY_TARGET,
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
