@@ -77,17 +77,19 @@ impl World<'_> {
                 }
                 continue;
             }
+            // A disk that failed stays until the handler that is told of it has ended, and a node whose handler runs does not
+            // connect.
+            let waits_for_handler = self.nodes.iter().any(|node| {
+                node.life
+                    .as_ref()
+                    .is_some_and(|life| life.handler.is_some())
+            });
+            if waits_for_handler {
+                continue;
+            }
             for node in 0..2 {
                 if self.is_suspended_by_hand(node) {
                     self.admin(node, Admin::ResumeIo(0));
-                }
-                // A disk that failed stays until the handler that is told of it has ended.
-                if self.nodes[node]
-                    .life
-                    .as_ref()
-                    .is_some_and(|life| life.handler.is_some())
-                {
-                    continue;
                 }
                 // A round counts once, however many volumes: it may take a node ten seconds to miss a peer that crashed, and until
                 // then it knows a Primary that uses other data.
