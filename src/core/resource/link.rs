@@ -220,10 +220,13 @@ impl Resource<'_> {
         self.start_bitmap_write(index);
     }
 
-    /// Whether nothing is left of the link: no work for the peer is under way.
+    /// Whether nothing is left of the link: no work for the peer is under way, and the worker has heard of so much that there is
+    /// room for the next link. While it waits for a helper a peer may come and go, and each time there is more to tell.
     pub fn link_is_drained(&self) -> bool {
         let epochs = &self.connection.epochs;
+        let reconnects = self.connection.state > ConnectionState::Disconnecting;
         self.connection.phase == Phase::Down
+            && !(reconnects && self.is_behind_with_events())
             // A flush that ends later would count for an epoch of the next link.
             && (0..epochs.len())
                 .filter_map(|offset| epochs.get(offset))

@@ -227,6 +227,7 @@ mod tests {
     use super::super::authenticate::tests::{node_with, talk};
     use super::super::device::DeviceIndex;
     use super::super::effect::Event;
+    use crate::state::Change;
     use super::*;
 
     /// Lets the timer do its work until it wants no more, for an hour at most; nobody takes an event meanwhile.
@@ -298,6 +299,29 @@ mod tests {
         }
         assert!(!node.is_behind_with_events());
         assert!(!node.is_broken());
+    }
+
+    /// While a helper runs, a peer comes and goes: it is let in again when the worker has heard of it, but nobody has to wait for
+    /// that who wants to disconnect.
+    #[test]
+    fn no_new_link_behind_a_helper() {
+        let mut node = node_with(NetConf::default(), 0, 1);
+        node.link_down();
+        assert!(node.link_is_drained());
+        while !node.is_behind_with_events() {
+            node.event(Event::None);
+        }
+        assert!(!node.link_is_drained());
+        node.next_event();
+        assert!(node.link_is_drained());
+        node.event(Event::None);
+        assert!(node
+            .change_connection(
+                Change::none().connection(ConnectionState::Disconnecting),
+                true
+            )
+            .is_ok());
+        assert!(node.link_is_drained());
     }
 
     /// The same with a peer that never says a word.

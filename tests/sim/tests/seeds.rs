@@ -114,6 +114,7 @@ seeds! {
     disk_that_forgot_that_it_is_inconsistent = 10630037,
     sync_uuid_before_a_bitmap = 10653482,
     state_faster_than_its_answer = 40095052,
+    peer_that_comes_and_goes_behind_a_handler = 60001685,
 }
 
 #[test]
