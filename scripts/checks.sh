@@ -32,6 +32,31 @@ lane() {
 	) &
 }
 
+# job NAME COMMAND...: a check for whichever lane is the first to have nothing else to do.
+jobs=()
+job() {
+	jobs+=("$(printf '%q ' "$@")")
+}
+
+# In a lane: does the jobs that no other lane has taken.
+take_jobs() {
+	local next
+	while next=$(take_number) && [ "$next" -lt "${#jobs[@]}" ]; do
+		eval "check ${jobs[next]}"
+	done
+}
+
+# The numbers of the jobs, each of them once.
+taken=$(mktemp)
+take_number() {
+	(
+		flock 9
+		number=$(wc -l <"$taken")
+		echo >>"$taken"
+		echo "$number"
+	) 9<"$taken"
+}
+
 # The last line, and the exit code. A lane that did not get to its end is a failure.
 checks_done() {
 	local count more_passed more_failed
@@ -42,6 +67,7 @@ checks_done() {
 		failed=$((failed + more_failed))
 		rm -f "$count"
 	done
+	rm -f "$taken"
 	printf '%s passed, %s failed\n' "$passed" "$failed"
 	[ "$failed" = 0 ]
 }
