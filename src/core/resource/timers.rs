@@ -227,8 +227,8 @@ mod tests {
     use super::super::authenticate::tests::{node_with, talk};
     use super::super::device::DeviceIndex;
     use super::super::effect::Event;
-    use crate::state::Change;
     use super::*;
+    use crate::state::Change;
 
     /// Lets the timer do its work until it wants no more, for an hour at most; nobody takes an event meanwhile.
     fn hour_of_timers(node: &mut Resource<'_>) {

@@ -158,7 +158,9 @@ impl World<'_> {
     /// The event thread waits for a handler, and everything behind it does.
     fn handler_begins(&mut self, node: usize, event: Event) {
         let boot = self.nodes[node].boot;
-        let longest = *self.rng.pick(&[1000, 30_000, 30_000, 1_000_000, 10_000_000, 60_000_000]);
+        let longest = *self
+            .rng
+            .pick(&[1000, 30_000, 30_000, 1_000_000, 10_000_000, 60_000_000]);
         let at = self.now + self.rng.range(10, longest);
         if let Some(life) = self.nodes[node].life.as_mut() {
             life.handler = Some(event);
