@@ -31,20 +31,18 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
     }
 }
 
+/// The next event. The receiver may wait for the room that it leaves, and is woken.
 fn take(resource: &Resource) -> Option<Event> {
-    resource.peek(|guarded| {
-        let event = guarded.engine.next_event()?;
-        let calls_helper = matches!(
-            event,
-            Event::CallHelper { .. } | Event::CallHelperAndReport { .. }
-        );
-        guarded.event = if calls_helper {
-            EventWork::Helper
-        } else {
-            EventWork::Event
+    let mut taken = None;
+    resource.engine_in_irq(|guarded| {
+        taken = guarded.engine.next_event();
+        guarded.event = match taken {
+            None => EventWork::Idle,
+            Some(Event::CallHelper { .. } | Event::CallHelperAndReport { .. }) => EventWork::Helper,
+            Some(_) => EventWork::Event,
         };
-        Some(event)
-    })
+    });
+    taken
 }
 
 /// What the event thread does.

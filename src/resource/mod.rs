@@ -394,7 +394,7 @@ impl Resource {
         guarded
     }
 
-    /// Uses the engine where sleeping is not allowed: what it asks for is left to the threads, except that requests end.
+    /// Uses the engine where sleeping is not allowed, or not wanted: what it asks for is left to the threads, except that requests end.
     pub(crate) fn engine_in_irq(&self, f: impl FnOnce(&mut Guarded)) {
         let (wishes, completions) = {
             let mut guarded = self.lock_now();
