@@ -77,6 +77,8 @@ pub struct Resync {
     pub total: u64,
     /// Blocks that could not be read or written.
     pub failed: u64,
+    /// Some had failed before, and were asked for again: the source may have ended for them.
+    pub recounted: bool,
     /// When it began, in milliseconds.
     pub started_at: u64,
     /// Milliseconds spent paused.

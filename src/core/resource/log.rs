@@ -207,6 +207,8 @@ pub enum LogMessage {
     VerifyFound(u64),
     /// Blocks that could not be resynchronised.
     ResyncFailedBlocks(u64),
+    /// Blocks that had failed are in sync now: the source may have ended for them.
+    ResyncOfFailedBlocks,
     /// A pause of the resync begins.
     ResyncSuspended,
     /// A pause of the resync ends.
@@ -452,6 +454,10 @@ impl fmt::Display for LogMessage {
                 write!(f, "Online verify found {blocks} 4k block out of sync!")
             }
             Self::ResyncFailedBlocks(blocks) => write!(f, "            {blocks} failed blocks"),
+            Self::ResyncOfFailedBlocks => write!(
+                f,
+                "Blocks that had failed are in sync now, which the peer may not know: connecting anew."
+            ),
             Self::ResyncSuspended => write!(f, "Resync suspended"),
             Self::ResyncContinues => write!(f, "Syncer continues."),
             Self::FullSyncRequired => write!(f, "Writing the whole bitmap, full sync required."),

@@ -516,6 +516,15 @@ impl Resource<'_> {
     }
 
     fn finish_resync(&mut self, index: DeviceIndex, is_target: bool) {
+        let recounted = self
+            .device(index)
+            .is_some_and(|device| device.resync.recounted && device.resync.failed == 0);
+        if is_target && recounted {
+            // The source counts what failed as well, and may have ended for it: what it wrote since never came here.
+            self.log(index, LogMessage::ResyncOfFailedBlocks);
+            self.connection_failed(ConnectionState::NetworkFailure);
+            return;
+        }
         self.log_resync_result(index);
         let Some(device) = self.device_mut(index) else {
             return;
@@ -710,6 +719,7 @@ impl Device<'_> {
                 if self.resync.cursor == 0 || from == 0 || !self.resync.goes_round(left) {
                     return None;
                 }
+                self.resync.recounted |= self.resync.failed > 0;
                 self.resync.failed = 0;
                 self.resync.cursor = 0;
                 from = 0;

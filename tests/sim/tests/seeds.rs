@@ -115,6 +115,7 @@ seeds! {
     sync_uuid_before_a_bitmap = 10653482,
     state_faster_than_its_answer = 40095052,
     peer_that_comes_and_goes_behind_a_handler = 60001685,
+    blocks_that_failed_at_first = 70567214,
 }
 
 #[test]

@@ -100,6 +100,7 @@ pub const ALL: &[&Story] = &[
     &writes_fail::OWN_WRITE,
     &writes_fail::PEER_WRITE,
     &writes_fail::RESYNC_WRITE,
+    &writes_fail::SECOND_ATTEMPT,
     &writes_fail::SOURCE_REFUSES,
 ];
 

@@ -118,6 +118,54 @@ pub const RESYNC_WRITE: Story = Story {
     },
 };
 
+/// The target cannot write some blocks, and asks for them again when it got to the end and found one that was busy: now it can. Its
+/// source counts them as failed, may be done before the target is, and writes alone from then on.
+pub const SECOND_ATTEMPT: Story = Story {
+    name: "second attempt of a resync",
+    seeds: 20,
+    setup: |_| {
+        let mut setup = Setup {
+            net_latency: 50_000,
+            device_sectors: 40_000,
+            volatile: false,
+            ..Setup::default()
+        };
+        setup.disk.on_io_error = OnIoError::PassOn;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.part()?;
+        for spot in 0..20 {
+            world.written(ALICE, 8000 + spot * 80, 8)?;
+        }
+        world.nodes[BOB].habits = vec![
+            Habit::failing(Work::ResyncWrite),
+            Habit::slow(Work::PeerWrite, SECOND),
+        ];
+        world.set_network(true);
+        world.reach_state("a resync", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
+        })?;
+        world.put_write(ALICE, 8000, 8);
+        world.reach("writes that fail", |world| {
+            world.at_work(BOB, Work::PeerWrite) > 0
+        })?;
+        let pause = world.rng.range(100_000, 900_000);
+        world.run(pause);
+        world.nodes[BOB].habits.clear();
+        let ended = world.run_until(5 * SECOND, |world| {
+            world
+                .engine_state(ALICE, 0)
+                .is_some_and(|state| state.connection <= ConnectionState::Connected)
+        });
+        if ended {
+            world.put_write(ALICE, 100, 8);
+        }
+        world.mend()
+    },
+};
+
 /// `on-no-data-accessible suspend-io`: the disk of a Primary waits for a resync, and the peer's goes. Its peer refuses a write
 /// before it has heard that, and attaches its disk again: the resync brings what is there.
 pub const SOURCE_REFUSES: Story = Story {
