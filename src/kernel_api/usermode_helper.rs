@@ -57,7 +57,7 @@ fn collect<'a>(strings: impl Iterator<Item = &'a CStr>) -> Result<Strings> {
 /// waits until it ends. An error means that it did not run, `ENOENT` that there is no such program; 8.4 treats that as an
 /// exit code of 0. `E2BIG` for more than [`MAX_STRINGS`] strings.
 ///
-/// Process context; sleeps as long as the program runs.
+/// A kernel thread that has not allowed any signal; sleeps as long as the program runs.
 pub(crate) fn run(program: &CStr, arguments: &[&CStr], variables: &[&CStr]) -> Result<ExitStatus> {
     if arguments.len() > MAX_STRINGS || variables.len() > MAX_STRINGS {
         return Err(E2BIG);
@@ -68,13 +68,15 @@ pub(crate) fn run(program: &CStr, arguments: &[&CStr], variables: &[&CStr]) -> R
     ))?;
     let mut envp = collect(Iterator::chain(ENVIRONMENT.iter(), variables).copied())?;
     // SAFETY: both lists and what they point to live until the call returns, which is after the program has ended
-    // (UMH_WAIT_PROC, and not UMH_KILLABLE); the kernel only reads the strings.
+    // (UMH_WAIT_PROC): UMH_KILLABLE returns before that where the caller is killed, and the caller is a kernel thread that
+    // ignores all signals. The kernel only reads the strings.
     let status = unsafe {
         bindings::call_usermodehelper(
             program.as_char_ptr(),
             argv.as_mut_ptr(),
             envp.as_mut_ptr(),
-            c_int::try_from(bindings::UMH_WAIT_PROC)?,
+            // Killable only in name: the kernel does not count a program that runs for minutes as a task that hangs.
+            c_int::try_from(bindings::UMH_WAIT_PROC | bindings::UMH_KILLABLE)?,
         )
     };
     to_result(status.min(0))?;

@@ -2,10 +2,7 @@
 
 //! Carries out what only the event thread may: strictly in the order in which it happened.
 
-use drbd_core::resource::effect::{
-    Event,
-    Helper, //
-};
+use drbd_core::resource::effect::Event;
 use kernel::sync::Arc;
 
 use super::Resource;
@@ -36,10 +33,10 @@ fn take(resource: &Resource) -> Option<Event> {
     let mut taken = None;
     resource.engine_in_irq(|guarded| {
         taken = guarded.engine.next_event();
-        guarded.event = match taken {
-            None => EventWork::Idle,
-            Some(Event::CallHelper { .. } | Event::CallHelperAndReport { .. }) => EventWork::Helper,
-            Some(_) => EventWork::Event,
+        guarded.event = if taken.is_some() {
+            EventWork::Event
+        } else {
+            EventWork::Idle
         };
     });
     taken
@@ -52,7 +49,7 @@ pub(crate) enum EventWork {
     Idle,
     /// It carries out an event.
     Event,
-    /// It waits for a helper, which may take its time, and may administer this very resource.
+    /// It waits for room for one more helper: those before it may take their time, and may administer this very resource.
     Helper,
 }
 
@@ -100,15 +97,8 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
                 device.update_limits();
             }
         }
-        Event::CallHelper { device, helper } => {
-            let device = device.and_then(|device| resource.device_at(device));
-            admin::event::call_helper(resource, device.as_deref(), helper.name());
-        }
-        Event::CallHelperAndReport {
-            device: index,
-            helper,
-        } => {
-            report_helper(resource, index, helper);
+        Event::CallHelper { .. } | Event::CallHelperAndReport { .. } => {
+            resource.leave_to_helpers(*event);
         }
         Event::StateChanged { old, new, .. } => {
             admin::event::handle(resource, event);
@@ -116,14 +106,4 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
         }
         Event::Log { .. } | Event::Progress { .. } => admin::event::handle(resource, event),
     }
-}
-
-fn report_helper(
-    resource: &Arc<Resource>,
-    index: drbd_core::resource::device::DeviceIndex,
-    helper: Helper,
-) {
-    let device = resource.device_at(index);
-    let code = admin::event::call_helper(resource, device.as_deref(), helper.name());
-    resource.engine(|engine| engine.helper_finished(index, helper, code));
 }

@@ -9,13 +9,14 @@
 //!
 //! Threads, named as `ps` shows them: `drbd_r_` receiver, `drbd_w_` sender of data, `drbd_a_` receiver of
 //! acknowledgements, `drbd_as_` their sender; for the resource as a whole `drbd_d_`, which starts block I/O that was
-//! asked for where sleeping was not allowed, `drbd_z_`, which discards, and `drbd_e_`, which carries out events and calls
-//! helpers.
+//! asked for where sleeping was not allowed, `drbd_z_`, which discards, `drbd_e_`, which carries out events, and `drbd_h_`,
+//! which calls helpers.
 
 pub(crate) mod algorithms;
 pub(crate) mod digests;
 pub(crate) mod effects;
 pub(crate) mod events;
+mod helpers;
 pub(crate) mod ranges;
 mod separate_metadata;
 pub(crate) mod signal;
@@ -147,6 +148,8 @@ pub(crate) struct Guarded {
     pub(crate) ranges: Ring<'static, Effect>,
     /// Metadata on devices of its own that waits for its thread.
     pub(crate) separate_metadata: Ring<'static, Effect>,
+    /// Helpers that wait for their turn.
+    pub(crate) helpers: Ring<'static, Event>,
     /// Metadata is encoded here before it goes into pages.
     pub(crate) scratch: KBox<[u8; 4096]>,
 }
@@ -198,6 +201,9 @@ pub(crate) struct Resource {
     /// There may be events.
     #[pin]
     pub(crate) event_work: Signal,
+    /// There may be a helper to call.
+    #[pin]
+    pub(crate) helper_work: Signal,
     /// There may be bytes for the data socket.
     #[pin]
     pub(crate) data_work: Signal,
@@ -218,6 +224,7 @@ struct Threads {
     range: Option<Thread>,
     metadata: Option<Thread>,
     event: Option<Thread>,
+    helper: Option<Thread>,
     receiver: Option<Thread>,
 }
 
@@ -230,6 +237,7 @@ impl Resource {
         let tables = tables(&lender)?;
         let ranges = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
         let separate_metadata = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
+        let helpers = Ring::new(lender.lend_with(helpers::WAITING, |_| Event::None)?);
         let scratch = KBox::new([0; 4096], GFP_KERNEL)?;
         let resource = Arc::pin_init(
             try_pin_init!(Self {
@@ -241,13 +249,14 @@ impl Resource {
                     event: events::EventWork::Idle,
                     ranges,
                     separate_metadata,
+                    helpers,
                     scratch,
                 }, "Resource::guarded"),
                 administration <- new_mutex!((), "Resource::administration"),
                 devices <- new_mutex!([const { None }; MAX_VOLUMES], "Resource::devices"),
                 link <- new_mutex!(None, "Resource::link"),
                 addresses <- new_mutex!(None, "Resource::addresses"),
-                threads <- new_mutex!(Threads { disk: None, range: None, metadata: None, event: None, receiver: None }, "Resource::threads"),
+                threads <- new_mutex!(Threads { disk: None, range: None, metadata: None, event: None, helper: None, receiver: None }, "Resource::threads"),
                 timer <- new_mutex!(None, "Resource::timer"),
                 alarm <- new_spinlock_irq!(None, "Resource::alarm"),
                 lender,
@@ -259,6 +268,7 @@ impl Resource {
                 range_work <- Signal::new(),
                 metadata_work <- Signal::new(),
                 event_work <- Signal::new(),
+                helper_work <- Signal::new(),
                 data_work <- Signal::new(),
                 meta_work <- Signal::new(),
                 room <- new_wait_queue!(c"drbd_room"),
@@ -298,15 +308,21 @@ impl Resource {
         let event = Thread::spawn(&self.thread_name("drbd_e_")?, move |stop| {
             events::run(&owner, stop)
         });
+        let owner = self.clone();
+        let helper = Thread::spawn(&self.thread_name("drbd_h_")?, move |stop| {
+            helpers::run(&owner, stop)
+        });
         let mut threads = self.threads.lock();
         threads.disk = disk.ok();
         threads.range = range.ok();
         threads.metadata = metadata.ok();
         threads.event = event.ok();
+        threads.helper = helper.ok();
         let complete = threads.disk.is_some()
             && threads.range.is_some()
             && threads.metadata.is_some()
-            && threads.event.is_some();
+            && threads.event.is_some()
+            && threads.helper.is_some();
         drop(threads);
         self.bind_threads();
         if !complete {
@@ -546,18 +562,20 @@ impl Resource {
 
     /// Ends the threads. The resource has no device, and is StandAlone. Sleeps.
     pub(crate) fn shut_down(&self) {
-        let (disk, range, metadata, event, receiver) = {
+        let (disk, range, metadata, event, helper, receiver) = {
             let mut threads = self.threads.lock();
             (
                 threads.disk.take(),
                 threads.range.take(),
                 threads.metadata.take(),
                 threads.event.take(),
+                threads.helper.take(),
                 threads.receiver.take(),
             )
         };
         drop(receiver);
         drop(event);
+        drop(helper);
         drop(metadata);
         drop(range);
         drop(disk);
@@ -575,16 +593,19 @@ impl Resource {
         self.lender.reclaim(tables.completions);
         self.lender.reclaim(tables.effects);
         self.lender.reclaim(tables.events);
-        let (ranges, metadata) = {
+        let (ranges, metadata, helpers) = {
             let mut guarded = self.lock_now();
             let taken = Ring::new(&mut []);
             let ranges = core::mem::replace(&mut guarded.ranges, taken);
             let taken = Ring::new(&mut []);
             let metadata = core::mem::replace(&mut guarded.separate_metadata, taken);
-            (ranges, metadata)
+            let taken = Ring::new(&mut []);
+            let helpers = core::mem::replace(&mut guarded.helpers, taken);
+            (ranges, metadata, helpers)
         };
         self.lender.reclaim(ranges.into_storage());
         self.lender.reclaim(metadata.into_storage());
+        self.lender.reclaim(helpers.into_storage());
     }
 }
 
