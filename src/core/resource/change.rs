@@ -81,6 +81,9 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             device.state = new;
             device.retry_waiting = true;
+            if new.peer_disk != DiskState::Unknown {
+                device.last_peer_disk = new.peer_disk;
+            }
         }
         // Suspension is a matter of the whole resource.
         for device in self.devices_mut() {

@@ -259,6 +259,8 @@ pub struct Device<'m> {
     /// What the peer was told of our disk when this link was made, and compares with; until that disk goes.
     pub(super) disk_told: Option<DiskState>,
     pub(super) skip_initial_sync: bool,
+    /// What the peer's disk was when this node last knew.
+    pub(super) last_peer_disk: DiskState,
     /// What a disk that failed was called, and the peer still has to hear.
     pub(super) uuids_of_failed_disk: Option<crate::wire::Uuids>,
     /// What ours were when they were compared with the peer's, before they were corrected: the peer hears these.
@@ -331,6 +333,7 @@ impl<'m> Device<'m> {
             introduced: false,
             disk_told: None,
             skip_initial_sync: false,
+            last_peer_disk: DiskState::Unknown,
             uuids_of_failed_disk: None,
             uuids_compared: None,
             target_current: 0,

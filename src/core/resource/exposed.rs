@@ -31,9 +31,7 @@ impl Resource<'_> {
     /// A write of the peer, which has no disk: our data changes alone from here on.
     pub(super) fn peer_writes_here_alone(&mut self, index: DeviceIndex) {
         let alone = self.device(index).is_some_and(|device| {
-            device.state.disk >= DiskState::UpToDate
-                && device.state.peer_disk < DiskState::Inconsistent
-                && !device.consent
+            device.state.disk >= DiskState::UpToDate && device.peer_is_diskless() && !device.consent
         });
         if alone {
             self.part_from_peer(index);
@@ -148,5 +146,17 @@ impl Device<'_> {
     fn own_name(&self) -> Option<u64> {
         let [current, ..] = self.disk.as_ref()?.superblock.uuids;
         Some(current)
+    }
+}
+
+impl Device<'_> {
+    /// Whether the peer has no disk that gets its writes. Its last ones may come while this node disconnects, and calls that disk
+    /// DUnknown already.
+    pub(super) fn peer_is_diskless(&self) -> bool {
+        let peer_disk = match self.state.peer_disk {
+            DiskState::Unknown => self.last_peer_disk,
+            known => known,
+        };
+        peer_disk < DiskState::Inconsistent
     }
 }

@@ -74,7 +74,7 @@ impl<'m> Resource<'m> {
                 Received::Done
             });
         }
-        let peer_is_diskless = device.state.peer_disk < DiskState::Inconsistent;
+        let peer_is_diskless = device.peer_is_diskless();
         self.peer_writes_here_alone(index);
         let peer_request = PeerRequest {
             purpose: Purpose::Write,

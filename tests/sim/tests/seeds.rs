@@ -116,6 +116,7 @@ seeds! {
     state_faster_than_its_answer = 40095052,
     peer_that_comes_and_goes_behind_a_handler = 60001685,
     blocks_that_failed_at_first = 70567214,
+    last_writes_before_a_disconnect = 90155568,
 }
 
 #[test]
