@@ -105,7 +105,7 @@ def handler_takes_its_time(c):
     node.unload()
     node.guest.put("""#!/bin/sh
 case "$*" in
-after-resync-target*) until [ -e /tmp/go ]; do sleep 1; done; drbdsetup disconnect ipv4:$0 && touch /tmp/done;;
+after-resync-target*) [ -e /tmp/done ] && exit; until [ -e /tmp/go ]; do sleep 1; done; drbdsetup disconnect ipv4:$0 && touch /tmp/done;;
 esac
 """.replace("ipv4:$0", " ".join(f"ipv4:{c.addresses(one)[0]}:7788" for one in (node, peer))), "/tmp/slow", mode=0o755)
     node.run("rm -f /tmp/go /tmp/done")
