@@ -45,7 +45,7 @@ def another(c):
     c.wait_log("Discarding network configuration.")
     c.wait(connection={"StandAlone", "WFConnection", "Unconnected"})
     # Both look at the same time: who is first hangs up, and the other one may never know why.
-    noticed = [node for node in c.nodes if "Authentication of peer failed" in node.log()]
+    noticed = [node for node in c.nodes if "Discarding network configuration." in node.log()]
     for node in noticed:
         node.wait(connection="StandAlone")
     agreement.agree_again(c)
