@@ -163,7 +163,6 @@ impl Resource<'_> {
             return ReceiveError::NotAuthenticated;
         }
         self.log(None, LogMessage::Authentication(AuthNote::Failed));
-        self.log(None, LogMessage::DiscardingConfiguration);
         self.give_up_connection();
         ReceiveError::Incompatible
     }

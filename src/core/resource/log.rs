@@ -49,8 +49,6 @@ pub enum LogMessage {
     },
     /// The peer proves who it is, or does not.
     Authentication(AuthNote),
-    /// The connection will not be tried again.
-    DiscardingConfiguration,
     /// The peer's data begins with this digest from now on, and ours with another.
     PeerIntegrity(Text<63>),
     /// The peer's data would begin with a digest that the kernel does not have.
@@ -329,9 +327,9 @@ impl LogMessage {
             | Self::KnowsOneVolume { .. }
             | Self::NegativeAnswer { .. } => Level::Error,
             Self::Authentication(note) => note.level(),
-            Self::DiscardingConfiguration
-            | Self::BufferChanged { .. }
-            | Self::TooMuchForPeer { .. } => Level::Warning,
+            Self::DiscardingNetwork | Self::BufferChanged { .. } | Self::TooMuchForPeer { .. } => {
+                Level::Warning
+            }
             Self::VerifyFound(_) => Level::Alert,
             Self::Handshake(note) => match note.level() {
                 NoteLevel::Info => Level::Info,
@@ -379,7 +377,6 @@ impl fmt::Display for LogMessage {
                 "Digest mismatch, buffer modified by upper layers during write: {sector}s +{size}"
             ),
             Self::Authentication(note) => write!(f, "{note}"),
-            Self::DiscardingConfiguration => write!(f, "Discarding network configuration."),
             Self::IncompatibleSetting(name) => write!(f, "incompatible {name} settings"),
             Self::DifferentAlgorithms { option, own, peer } => write!(
                 f,
