@@ -147,9 +147,7 @@ impl Device<'_> {
         let [current, ..] = self.disk.as_ref()?.superblock.uuids;
         Some(current)
     }
-}
 
-impl Device<'_> {
     /// Whether the peer has no disk that gets its writes. Its last ones may come while this node disconnects, and calls that disk
     /// DUnknown already.
     pub(super) fn peer_is_diskless(&self) -> bool {
