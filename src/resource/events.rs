@@ -33,11 +33,9 @@ fn take(resource: &Resource) -> Option<Event> {
     let mut taken = None;
     resource.engine_in_irq(|guarded| {
         taken = guarded.engine.next_event();
-        guarded.event = if taken.is_some() {
-            EventWork::Event
-        } else {
-            EventWork::Idle
-        };
+        if taken.is_some() {
+            guarded.event = EventWork::Event;
+        }
     });
     taken
 }

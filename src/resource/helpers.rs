@@ -33,17 +33,13 @@ pub(super) const WAITING: usize = 64;
 pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
     // A resync waits for its handler, and memory may wait for the resync.
     let _noio = NoIo::enter();
-    loop {
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = resource.helper_work.wait(stop);
         while let Some(event) = resource.peek(|guarded| guarded.helpers.pop()) {
             resource.operations.wake_all();
             call(resource, &event);
         }
-        if !resource.helper_work.wait(stop) {
-            break;
-        }
-    }
-    while let Some(event) = resource.peek(|guarded| guarded.helpers.pop()) {
-        call(resource, &event);
     }
 }
 
