@@ -103,11 +103,13 @@ def handler_takes_its_time(c):
     """While a handler of ours runs, the peer comes, goes, and is replicated to; a handler may disconnect its own resource."""
     node, peer = c.ours_first()
     node.unload()
-    node.guest.put("""#!/bin/sh
+    connection = " ".join(f"ipv4:{address}:7788" for address in c.addresses(node))
+    script = f"""#!/bin/sh
 case "$*" in
-after-resync-target*) [ -e /tmp/done ] && exit; until [ -e /tmp/go ]; do sleep 1; done; drbdsetup disconnect ipv4:$0 && touch /tmp/done;;
+after-resync-target*) [ -e /tmp/done ] && exit; until [ -e /tmp/go ]; do sleep 1; done; drbdsetup disconnect {connection} && touch /tmp/done;;
 esac
-""".replace("ipv4:$0", " ".join(f"ipv4:{c.addresses(one)[0]}:7788" for one in (node, peer))), "/tmp/slow", mode=0o755)
+"""
+    node.guest.put(script, "/tmp/slow", mode=0o755)
     node.run("rm -f /tmp/go /tmp/done")
     node.load("usermode_helper=/tmp/slow")
     c.ready()
