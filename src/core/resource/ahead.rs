@@ -80,10 +80,7 @@ impl Resource<'_> {
             && self.connection.agreed_protocol >= 96
             && state.disk == DiskState::UpToDate
             && state.peer_disk >= DiskState::Inconsistent
-            && matches!(
-                state.connection,
-                C::Connected | C::SyncSource | C::PausedSyncS
-            );
+            && (state.connection == C::Connected || state.connection.is_sync_source());
         applies.then_some(policy)
     }
 

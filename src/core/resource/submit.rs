@@ -337,20 +337,16 @@ impl Resource<'_> {
         let Some(device) = self.device_mut(index) else {
             return;
         };
-        let is_source = matches!(
-            device.state.connection,
-            ConnectionState::WFBitMapS | ConnectionState::SyncSource | ConnectionState::PausedSyncS
-        );
+        let connection = device.state.connection;
+        let is_source = connection == ConnectionState::WFBitMapS || connection.is_sync_source();
         // Of a target that is Primary, the peer's word about the same write would clear the mark, and the source has none.
-        let is_target = matches!(
-            device.state.connection,
-            ConnectionState::WFBitMapT
-                | ConnectionState::WFSyncUUID
-                | ConnectionState::SyncTarget
-                | ConnectionState::PausedSyncT
-        );
+        let is_target = connection.is_sync_target()
+            || matches!(
+                connection,
+                ConnectionState::WFBitMapT | ConnectionState::WFSyncUUID
+            );
         // A node that is Ahead tells its marks before it becomes a source.
-        let is_ahead = device.state.connection == ConnectionState::Ahead;
+        let is_ahead = connection == ConnectionState::Ahead;
         // The target does not know of marks that the source makes by itself: it would never be done. A block that was not
         // read is as good as before. One that was not written is not: the resync begins anew, with that mark.
         if !(is_source || is_ahead) || io.is_write() {
