@@ -525,6 +525,13 @@ pub(super) fn keeps_good_data(old: &State, change: Change) -> Result<(), StateCo
     if old.disk == DiskState::Negotiating {
         return Err(StateCode::InTransientState);
     }
+    // 8.4 finds nothing to do then, and says that it is done.
+    if old.disk <= DiskState::Failed {
+        return Err(StateCode::NoLocalDisk);
+    }
+    if old.peer_disk <= DiskState::Failed {
+        return Err(StateCode::NoRemoteDisk);
+    }
     if source == DiskState::Inconsistent && target == DiskState::UpToDate {
         return Err(StateCode::NoUpToDateDisk);
     }

@@ -150,11 +150,17 @@ def sync_under_load(c):
 
 @scenario(nodes=1)
 def diskless_primary(c):
-    """A Primary without a disk reads and writes on its peer; attached again, it gets what changed."""
+    """A Primary without a disk reads and writes on its peer, whose disk is not to be invalidated; attached again, it gets what changed."""
     synced(c)
     c.a.adm("primary left")
     c.a.adm("detach left")
     c.a.wait(LEFT, disk="Diskless", peer_disk="UpToDate")
+    c.a.wait(RIGHT, disk="UpToDate", peer_disk="Diskless")
+    if c.a.driver == "rust":
+        c.a.refuses("drbdadm invalidate right", 11, "1: State change failed: (-5) Can not resync without remote disk")
+    else:
+        c.a.adm("invalidate right")  # does nothing, and says that it is done
+    c.a.wait(RIGHT, disk="UpToDate", peer_disk="Diskless")
     data = os.urandom(1 << 20)
     c.a.write(7 << 20, data)
     expect_that(c.a.read(7 << 20, len(data)) == data, "what was written through the peer")
