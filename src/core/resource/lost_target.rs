@@ -27,10 +27,14 @@ impl Resource<'_> {
         }
     }
 
-    /// The target asks for blocks, or says that it is one.
+    /// The target asks for blocks, or says that it is one. What it was called before is forgotten: the few places of the
+    /// history are for the names that it may finish under, while this node pulls ahead again and again.
     pub(super) fn target_has_begun(&mut self, index: DeviceIndex) {
         if let Some(device) = self.device_mut(index) {
             device.target_begun = true;
+            if device.state.connection.is_sync_source() {
+                device.target_name = device.sync_uuid;
+            }
         }
     }
 
@@ -39,7 +43,9 @@ impl Resource<'_> {
         use ConnectionState as C;
         let met = old.connection < C::Connected && new.connection >= C::Connected;
         let finished = new.connection == C::Connected && new.peer_disk == DiskState::UpToDate;
-        if met || finished {
+        // Compared once more, and found to be older: it is watched anew.
+        let begins = new.connection.is_sync_source() && !old.connection.is_sync_source();
+        if met || finished || begins {
             if let Some(device) = self.device_mut(index) {
                 device.target_may_be_equal = false;
             }
