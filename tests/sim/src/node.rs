@@ -21,6 +21,7 @@ use drbd_core::slab::{Id, Slot};
 
 use crate::admin::{Admin, Running};
 use crate::disk::Disk;
+use crate::shell::helpers::Helpers;
 use crate::shell::Habit;
 
 /// How large the tables of a node are.
@@ -106,11 +107,11 @@ pub struct Life<'a> {
     pub sending: Vec<Sending>,
     pub admin: VecDeque<Admin>,
     pub running: Option<Running>,
-    /// The handler that the event thread waits for.
-    pub handler: Option<Event>,
-    /// How many events have happened behind it.
+    /// The thread that calls handlers.
+    pub helpers: Helpers,
+    /// How many events have happened while the event thread waits for it.
     pub heard: usize,
-    /// When the last handler ends that nobody waits for.
+    /// When the last handler ends, in worlds where they are quick.
     pub handler_ends: u64,
     pub timer_at: Option<u64>,
     pub scheduled: Scheduled,
@@ -213,7 +214,7 @@ impl<'a> Life<'a> {
             sending: Vec::new(),
             admin: VecDeque::new(),
             running: None,
-            handler: None,
+            helpers: Helpers::default(),
             heard: 0,
             handler_ends: 0,
             timer_at: None,

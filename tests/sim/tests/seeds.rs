@@ -117,6 +117,11 @@ seeds! {
     peer_that_comes_and_goes_behind_a_handler = 60001685,
     blocks_that_failed_at_first = 70567214,
     last_writes_before_a_disconnect = 90155568,
+    pulls_ahead_again_and_again = 90167848,
+    another_volume_that_an_old_peer_refuses = 130138746,
+    attached_alone_after_it_had_failed = 140488431,
+    last_disk_invalidated = 150351664,
+    promoted_as_its_target_is_done = 150341042,
 }
 
 #[test]

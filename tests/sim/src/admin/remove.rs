@@ -22,6 +22,7 @@ impl World<'_> {
         if configured || !life.engine.is_stand_alone() {
             return Some(Err("still configured".into()));
         }
+        let handlers_run = !life.helpers.is_idle();
         let idle = life.requests.is_empty()
             && life.backlog.is_empty()
             && life.disk_io.is_empty()
@@ -30,8 +31,12 @@ impl World<'_> {
             && life.sending.is_empty()
             && !life.engine.has_effects()
             && !life.engine.has_events()
-            && life.handler.is_none();
+            && !handlers_run;
         if !idle {
+            if handlers_run {
+                // They are called one after the other, and each takes its time.
+                running.started = self.now;
+            }
             if self.now.saturating_sub(running.started) > PATIENCE {
                 let busy = self.busy();
                 self.fail(format!("node {node}: down, and not idle{busy}"));

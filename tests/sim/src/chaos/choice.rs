@@ -7,6 +7,7 @@ use drbd_core::config::net::NetConf;
 use drbd_core::config::policy::{OnCongestion, OnIoError, OnNoData, Protocol, ReadBalancing};
 
 use crate::rng::Rng;
+use crate::shell::helpers::ROOM;
 use crate::world::Setup;
 
 /// A world for a seed.
@@ -100,6 +101,20 @@ pub fn pace_of_resync(rng: &mut Rng, setup: &mut Setup) {
     setup.disk.c_max_rate = *rng.pick(&[2000, 102_400, 102_400]);
     setup.one_after_the_other = rng.chance(50);
     setup.disk.rs_discard_granularity = *rng.pick(&[0, 4096, 8192, 65_536]);
+}
+
+/// Whether handlers take their time, and what waits for them, from numbers of its own.
+pub fn pace_of_handlers(seed: u64, setup: &mut Setup) {
+    if !Rng::new(seed ^ 0x4a9d).chance(30) {
+        return;
+    }
+    let waits_for_each = Rng::new(seed ^ 0x5a1e).chance(50);
+    let room = if waits_for_each {
+        0
+    } else {
+        *Rng::new(seed ^ 0x700).pick(&[1, 3, ROOM])
+    };
+    setup.slow_handlers = Some(room);
 }
 
 /// How old the peers are, from a number of its own.

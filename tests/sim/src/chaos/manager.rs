@@ -175,12 +175,16 @@ impl World<'_> {
                 plan.promises &= !lost && !plan.ever_a;
             }
         }
+        // A write that failed there may be acknowledged before the Primary hears that the disk has gone.
+        let failed = new.peer == Role::Primary
+            && old.disk > DiskState::Failed
+            && new.disk <= DiskState::Failed;
         let both = self.in_sync();
         let target = new.connection == ConnectionState::SyncTarget;
         let Some(plan) = self.plan.as_mut() else {
             return;
         };
-        if target {
+        if target || failed {
             plan.current[node] = false;
         }
         if both && new.connection == ConnectionState::Connected {

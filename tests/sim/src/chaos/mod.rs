@@ -10,6 +10,7 @@ mod choice;
 pub mod events;
 mod healing;
 mod manager;
+mod verdict;
 
 use drbd_core::config::policy::Protocol;
 use drbd_core::state::ConnectionState;
@@ -63,7 +64,7 @@ impl<'a> World<'a> {
         let mut setup = choice::setup(&mut rng, orderly);
         choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
         choice::age_of_peers(&mut Rng::new(seed ^ 0x86), &mut setup);
-        setup.slow_handlers = Rng::new(seed ^ 0x4a9d).chance(30);
+        choice::pace_of_handlers(seed, &mut setup);
         let ever_a = setup.net.wire_protocol == Protocol::A;
         let ever_b = setup.net.wire_protocol == Protocol::B;
         let mut world = Self::new(arena, seed, setup);

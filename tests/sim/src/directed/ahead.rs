@@ -24,14 +24,20 @@ fn pulls_ahead() -> Setup {
     setup
 }
 
-/// Alice writes until she is Ahead, and begins a resync.
-fn ahead_and_back(world: &mut World<'_>) -> Told {
+/// Alice writes until she is Ahead.
+fn ahead(world: &mut World<'_>) -> Told {
     for number in 0..100 {
         if world.state(ALICE)?.connection == ConnectionState::Ahead {
             break;
         }
         world.written(ALICE, number * 8, 8)?;
     }
+    Ok(())
+}
+
+/// Alice writes until she is Ahead, and begins a resync.
+fn ahead_and_back(world: &mut World<'_>) -> Told {
+    ahead(world)?;
     world.reach_state("a resync", ALICE, |state| {
         state.connection == ConnectionState::SyncSource
     })
@@ -69,6 +75,44 @@ pub const AHEAD_AGAIN: Story = Story {
         world.reach_state("the loss of the peer", ALICE, |state| {
             state.connection < ConnectionState::Connected
         })?;
+        world.mend()
+    },
+};
+
+/// A target ends its resync under the name that its source has then. The source pulls ahead before it knows, and once more, and
+/// has two newer names when the link breaks: it still knows the one that its target has.
+pub const AHEAD_OF_A_TARGET_THAT_IS_DONE: Story = Story {
+    name: "ahead of a target that is done",
+    seeds: 5,
+    setup: |_| pulls_ahead(),
+    happen: |world| {
+        world.synced()?;
+        world.slowness = SECOND;
+        for _ in 0..2 {
+            ahead_and_back(world)?;
+        }
+        world.slowness = 0;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, SECOND / 10)];
+        world.reach("the last block", |world| {
+            world.at_work(BOB, Work::ResyncWrite) > 0
+        })?;
+        world.slowness = 3 * SECOND;
+        ahead(world)?;
+        // What was written is on its way for long; acknowledgements go over the other socket.
+        world.slowness = 0;
+        world.reach_state("the end of the resync", BOB, |state| {
+            state.connection == ConnectionState::Connected
+        })?;
+        expect(
+            world.state(ALICE)?.connection == ConnectionState::Ahead,
+            "its source does not know",
+        )?;
+        world.slowness = SECOND;
+        ahead_and_back(world)?;
+        ahead(world)?;
+        world.cut();
+        world.slowness = 0;
+        world.reach("the loss of the peer", |world| !world.is_connected())?;
         world.mend()
     },
 };
@@ -151,12 +195,7 @@ pub const AHEAD_AND_UNREADABLE: Story = Story {
     happen: |world| {
         world.synced()?;
         world.slowness = 2 * SECOND;
-        for number in 0..100 {
-            if world.state(ALICE)?.connection == ConnectionState::Ahead {
-                break;
-            }
-            world.written(ALICE, number * 8, 8)?;
-        }
+        ahead(world)?;
         world.nodes[ALICE].habits = vec![Habit::failing(Work::Read)];
         let number = world.put_request(ALICE, Operation::Read, 1600, 8);
         let _ = world.request_result(number);

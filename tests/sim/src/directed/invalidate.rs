@@ -4,7 +4,7 @@
 
 use drbd_core::state::{ConnectionState, DiskState};
 
-use super::{Story, ALICE, BOB, SECOND};
+use super::{expect, Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
@@ -96,6 +96,28 @@ pub const ANSWER_IS_SLOWER: Story = Story {
         world.command(BOB, Admin::PauseSync(0))?;
         world.run(3 * SECOND);
         world.command(BOB, Admin::ResumeSync(0))?;
+        world.mend()
+    },
+};
+
+/// A Primary without a disk works on its peer's, and the administrator there wants that one to be replaced by hers.
+pub const INVALIDATE_THE_LAST_DISK: Story = Story {
+    name: "invalidate the disk of a Primary without one",
+    seeds: 2,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::Detach(0))?;
+        world.reach_state("that the peer knows", BOB, |state| {
+            state.peer_disk == DiskState::Diskless
+        })?;
+        expect(
+            world.command(BOB, Admin::Invalidate(0)).is_err(),
+            "there is nothing to replace it by",
+        )?;
+        let disk = world.state(BOB)?.disk;
+        expect(disk == DiskState::UpToDate, "the disk is what it was")?;
+        world.written(ALICE, 100, 8)?;
         world.mend()
     },
 };

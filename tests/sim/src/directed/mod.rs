@@ -50,6 +50,7 @@ pub struct Story {
 /// Every story.
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
+    &ahead::AHEAD_OF_A_TARGET_THAT_IS_DONE,
     &ahead::AHEAD_AT_ONCE,
     &ahead::AHEAD_AND_UNREADABLE,
     &ahead::AHEAD_WHILE_ASKING,
@@ -83,6 +84,7 @@ pub const ALL: &[&Story] = &[
     &invalidate::INVALIDATE,
     &invalidate::INVALIDATE_AND_CUT,
     &invalidate::ANSWER_IS_SLOWER,
+    &invalidate::INVALIDATE_THE_LAST_DISK,
     &reads::PRIMARY_TARGET,
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
@@ -91,6 +93,7 @@ pub const ALL: &[&Story] = &[
     &target::NOTHING_TO_DO,
     &target::OLD_SYNC_UUID,
     &target::PAUSED,
+    &target::PROMOTED_AT_THE_END,
     &target::SLOW_METADATA,
     &target::WRITTEN_WHILE_FLUSHING,
     &waiting::SUSPENDED,

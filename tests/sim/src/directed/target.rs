@@ -212,3 +212,38 @@ pub const NOTHING_TO_DO: Story = Story {
         world.mend()
     },
 };
+
+/// A target gives its disk up in the middle of a resync, when it might have been done as far as the source knows, and takes it
+/// again. At the end of the resync that follows, the source is promoted: its data is called as before, for the target has all of it.
+pub const PROMOTED_AT_THE_END: Story = Story {
+    name: "promoted as a target that had gone is done",
+    seeds: 5,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        world.written(ALICE, 800, 8)?;
+        world.command(ALICE, Admin::Demote(0))?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::PeerRead, SECOND)];
+        world.set_network(true);
+        world.reach("a question of the target", |world| {
+            world.at_work(ALICE, Work::PeerRead) > 0
+        })?;
+        world.command(BOB, Admin::Detach(0))?;
+        world.command(BOB, Admin::Attach(0))?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::ResyncWrite, SECOND / 10)];
+        world.reach("the last block", |world| {
+            world.at_work(BOB, Work::ResyncWrite) > 0
+        })?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Superblock, SECOND)];
+        world.command(ALICE, Admin::Promote(0))?;
+        world.reach_state("the end of the resync", BOB, |state| {
+            state.disk == DiskState::UpToDate
+        })?;
+        world.nodes[ALICE].habits.clear();
+        world.command(ALICE, Admin::Detach(0))?;
+        world.written(ALICE, 100, 8)?;
+        world.crash(ALICE);
+        world.mend()
+    },
+};

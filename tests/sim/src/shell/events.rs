@@ -3,7 +3,6 @@
 //! What the engine tells its worker, in order.
 
 use drbd_core::resource::dependency::concerns_others;
-use drbd_core::resource::device::DeviceIndex;
 use drbd_core::resource::effect::{Event, Helper};
 
 use crate::node::Receiver;
@@ -19,7 +18,7 @@ impl World<'_> {
             let Some(life) = self.nodes[node].life.as_mut() else {
                 return;
             };
-            if life.handler.is_some() {
+            if life.helpers.event_waits() {
                 self.hear_more(node);
                 return;
             }
@@ -38,7 +37,7 @@ impl World<'_> {
         self.try_link_closed(node);
     }
 
-    /// What happened while the event thread waits for a handler.
+    /// What happened while the event thread waits for the handlers.
     fn hear_more(&mut self, node: usize) {
         while let Some(life) = self.nodes[node].life.as_mut() {
             let Some(event) = life.engine.event_behind(life.heard) else {
@@ -108,15 +107,16 @@ impl World<'_> {
                     self.push(at, Ev::Halt(node, boot));
                 }
                 self.tell(node, || format!("helper {}", helper.name()));
-                if self.setup.slow_handlers {
-                    self.handler_begins(node, event);
+                if let Some(room) = self.setup.slow_handlers {
+                    self.leave_to_helpers(node, event, room);
                 }
             }
-            Event::CallHelperAndReport { .. } if self.setup.slow_handlers => {
-                self.handler_begins(node, event);
-            }
             Event::CallHelperAndReport { device, helper } => {
-                // One after the other, as a thread that waits for each.
+                if let Some(room) = self.setup.slow_handlers {
+                    self.leave_to_helpers(node, event, room);
+                    return;
+                }
+                // One after the other, as the thread that calls them.
                 let busy = self.nodes[node]
                     .life
                     .as_ref()
@@ -153,38 +153,5 @@ impl World<'_> {
                 self.settle(node);
             }
         }
-    }
-
-    /// The event thread waits for a handler, and everything behind it does.
-    fn handler_begins(&mut self, node: usize, event: Event) {
-        let boot = self.nodes[node].boot;
-        let longest = *self
-            .rng
-            .pick(&[1000, 30_000, 30_000, 1_000_000, 10_000_000, 60_000_000]);
-        let at = self.now + self.rng.range(10, longest);
-        if let Some(life) = self.nodes[node].life.as_mut() {
-            life.handler = Some(event);
-        }
-        self.push(at, Ev::HandlerEnds(node, boot));
-    }
-
-    pub fn handler_ends(&mut self, node: usize) {
-        let Some(life) = self.nodes[node].life.as_mut() else {
-            return;
-        };
-        let event = life.handler.take();
-        self.tell(node, || "the handler ends".into());
-        if let Some(Event::CallHelperAndReport { device, helper }) = event {
-            self.helper_finished(node, device, helper);
-        }
-        self.drain_events(node);
-    }
-
-    pub fn helper_finished(&mut self, node: usize, device: DeviceIndex, helper: Helper) {
-        let now = self.now / 1000;
-        if let Some(life) = self.nodes[node].life.as_mut() {
-            life.engine.at(now).helper_finished(device, helper, 0);
-        }
-        self.settle(node);
     }
 }

@@ -8,6 +8,7 @@ mod connect;
 mod disk_work;
 mod events;
 mod habits;
+pub mod helpers;
 mod power;
 mod receive;
 mod resync_order;

@@ -58,7 +58,7 @@ impl World<'_> {
                         && life.sending.is_empty()
                         && !life.scheduled.data
                         && !life.scheduled.meta
-                        && life.handler.is_none()
+                        && life.helpers.is_idle()
                         && !life.engine.has_effects()
                 })
             })
@@ -81,7 +81,7 @@ impl World<'_> {
                 ("sending", life.sending.len()),
                 ("data to send", usize::from(life.scheduled.data)),
                 ("answers to send", usize::from(life.scheduled.meta)),
-                ("handler", usize::from(life.handler.is_some())),
+                ("handlers", life.helpers.count()),
             ] {
                 if count > 0 {
                     text.push_str(&format!("; node {number}: {count} {what}"));

@@ -47,7 +47,7 @@ pub enum Ev {
     DiskDone(usize, u32, u64),
     Digest(usize, u32, u8, u64),
     HelperDone(usize, u32, u8, bool),
-    /// The handler that the event thread waited for.
+    /// The handler that ran.
     HandlerEnds(usize, u32),
     Admin(usize, u32),
     Dial(usize, u32),

@@ -30,9 +30,9 @@ pub struct Setup {
     /// The newest protocol that both speak, and their features: the packet that says so is changed on its way.
     pub newest_protocol: u32,
     pub features: u32,
-    /// Handlers take their time, up to a minute, and everything that the event thread does waits for them. Else they are too quick
-    /// to matter.
-    pub slow_handlers: bool,
+    /// Handlers take their time, up to a minute, and the event thread waits where so many of them run or wait already. Else
+    /// they are too quick to matter.
+    pub slow_handlers: Option<usize>,
 }
 
 impl Default for Setup {
@@ -53,7 +53,7 @@ impl Default for Setup {
             larger: 0,
             newest_protocol: PROTOCOL_VERSION_MAX,
             features: u32::MAX,
-            slow_handlers: false,
+            slow_handlers: None,
         }
     }
 }
