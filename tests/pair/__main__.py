@@ -11,7 +11,7 @@ from guests.lab import KERNELS
 from . import TREE
 from .cluster import Cluster
 from .runner import Runner, fresh_folder
-from .scenario import find
+from .scenario import find, part
 from .sets import SETS
 
 
@@ -23,10 +23,11 @@ def parse():
     parser.add_argument("--cpus", type=int, default=1, help="processors of each guest")
     parser.add_argument("--module", type=pathlib.Path, help="our driver (default: drbd.ko, or build/debug/drbd.ko)")
     parser.add_argument("--folder", type=pathlib.Path, help="where disks and logs go (default: build/pair-A-B)")
+    parser.add_argument("--part", default="1/1", help="only one of so many parts of them, such as 2/3")
     parser.add_argument("--list", action="store_true", help="names the scenarios and ends")
     parser.add_argument("--keep", action="store_true", help="stops at the first failure and takes commands: a COMMAND or b COMMAND")
     parser.add_argument("--look", action="store_true", help="as --keep, and leaves the last scenario as it ended, too")
-    parser.add_argument("scenario", nargs="*", help=f"a group, a scenario, group.scenario, or a set ({', '.join(SETS)}; default: all but the set long)")
+    parser.add_argument("scenario", nargs="*", help=f"a group, a scenario, group.scenario, or a set ({', '.join(SETS)}, rest; default: all but the set long)")
     return parser.parse_args()
 
 
@@ -43,7 +44,7 @@ def converse(cluster):
 
 def main():
     options = parse()
-    scenarios = find(options.scenario)
+    scenarios = part(find(options.scenario), options.part)
     if (options.a, options.b) == ("c", "c"):
         scenarios = [item for item in scenarios if not item.both_drivers]
     if options.list:

@@ -5,7 +5,7 @@ import dataclasses
 import importlib
 import pkgutil
 
-from .sets import SETS
+from .sets import ELSEWHERE, SETS
 
 
 class Failed(Exception):
@@ -43,6 +43,14 @@ def scenario(nodes=2, limit=300, both_drivers=False):
     return register
 
 
+def part(scenarios, which):
+    """Of `scenarios` those in one of several parts, which they join in turn; `which` is such as `2/3`."""
+    number, of = (int(word) for word in which.split("/"))
+    if not 1 <= number <= of:
+        raise SystemExit(f"there is no part {which}")
+    return scenarios[number - 1 :: of]
+
+
 def expect(actual, expected, what):
     """Fails unless both are equal."""
     if actual != expected:
@@ -62,12 +70,17 @@ def expect_in(part, text, what):
 
 
 def find(words):
-    """The scenarios whose group, name or title is among `words` or in a set that is; without words all that are not in `long`."""
+    """The scenarios whose group, name or title is among `words` or in a set that is (`rest`: which no set has); without words all
+    that are not in `long`."""
     everything = not words
     words = [item for word in words for item in SETS.get(word, [word])]
     package = importlib.import_module("tests.pair.scenarios")
     for module in sorted(found.name for found in pkgutil.iter_modules(package.__path__)):
         importlib.import_module(f"tests.pair.scenarios.{module}")
+    if "rest" in words:
+        elsewhere = set(ELSEWHERE)
+        words.remove("rest")
+        words += [item.title for item in _known if item.nodes > 1 and not {item.group, item.title} & elsewhere]
     if everything:
         chosen = [item for item in _known if item.title not in SETS["long"]]
     else:
