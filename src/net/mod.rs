@@ -2,6 +2,7 @@
 
 //! The link to the peer: two sockets and the threads that move bytes between them and the engine.
 
+mod answers;
 pub(crate) mod establish;
 mod reader;
 pub(crate) mod receiver;

@@ -22,12 +22,17 @@ use kernel::{
 };
 
 use super::{
+    answers::{
+        self,
+        Answers, //
+    },
     establish,
     reader::Reader,
     sender,
     Link, //
 };
 use crate::{
+    disk::io::PageIo,
     kernel_api::{
         bio_vecs::BioVecs,
         digest::{
@@ -39,6 +44,7 @@ use crate::{
             Thread, //
         },
         noio::NoIo,
+        pages::PageBio,
         random,
         socket::{
             Patience,
@@ -48,6 +54,7 @@ use crate::{
     resource::{
         algorithms,
         Engine,
+        Guarded,
         Resource, //
     }, //
 };
@@ -113,11 +120,11 @@ fn use_link(resource: &Arc<Resource>, sockets: establish::Established) {
     let mut challenge = [0; OWN_CHALLENGE];
     random::fill(&mut challenge);
     let up = resource.engine(|engine| engine.link_up(resolve_conflicts, challenge));
-    if let (Ok(_), true, Link::Open { data, .. }) = (&threads, up, &*link) {
+    if let (Ok(_), true, Link::Open { data, meta }) = (&threads, up, &*link) {
         // Whoever sent words before the threads were there raised these already.
         resource.data_work.raise();
         resource.meta_work.raise();
-        let state = receive_all(resource, data);
+        let state = receive_all(resource, data, meta);
         resource.engine(|engine| engine.link_failed(state));
     } else {
         resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
@@ -146,7 +153,7 @@ fn start_threads(resource: &Arc<Resource>, link: &Arc<Link>) -> Result<[Thread; 
     })?;
     let (owner, own_link) = (resource.clone(), link.clone());
     let meta = Thread::spawn(&resource.thread_name("drbd_as_")?, move |stop| {
-        sender::run_meta(&owner, &own_link, stop)
+        answers::run(&owner, &own_link, stop)
     })?;
     let (owner, own_link) = (resource.clone(), link.clone());
     let acks = Thread::spawn(&resource.thread_name("drbd_a_")?, move |stop| {
@@ -160,13 +167,16 @@ fn start_threads(resource: &Arc<Resource>, link: &Arc<Link>) -> Result<[Thread; 
 }
 
 /// Reads the data socket until it ends; answers what the connection becomes by that.
-fn receive_all(resource: &Arc<Resource>, socket: &TcpSocket) -> ConnectionState {
-    let Ok(mut reader) = Reader::new(socket, DATA_BUFFER) else {
+fn receive_all(resource: &Arc<Resource>, socket: &TcpSocket, meta: &TcpSocket) -> ConnectionState {
+    let (Ok(mut reader), Ok(mut answers)) = (
+        Reader::new(socket, DATA_BUFFER),
+        Answers::new(resource, meta),
+    ) else {
         return ConnectionState::NetworkFailure;
     };
     let mut integrity = None;
     loop {
-        match receive_packet(resource, &mut reader, &mut integrity) {
+        match receive_packet(resource, &mut reader, &mut answers, &mut integrity) {
             Ok(()) => {}
             Err(Failure::Socket) => return ConnectionState::BrokenPipe,
             Err(Failure::Peer) => return ConnectionState::ProtocolError,
@@ -243,6 +253,7 @@ fn step(engine: &mut Engine, bytes: &[u8]) -> Result<Step, ReceiveError> {
 fn receive_packet(
     resource: &Arc<Resource>,
     reader: &mut Reader<'_>,
+    answers: &mut Answers<'_>,
     integrity: &mut Option<Arc<Digest>>,
 ) -> Result<(), Failure> {
     let mut needed = 0;
@@ -268,7 +279,9 @@ fn receive_packet(
             digest,
         } => {
             let sum = Sum::read(reader, digest, integrity)?;
-            receive_peer_payload(resource, reader, device, peer_request, size as usize, &sum)
+            let pages =
+                receive_peer_payload(resource, reader, device, peer_request, size as usize, &sum)?;
+            take_peer_payload(resource, reader, answers, device, peer_request, pages)
         }
         Received::Digest {
             device,
@@ -403,21 +416,13 @@ fn receive_peer_payload(
     id: Id,
     size: usize,
     sum: &Sum<'_>,
-) -> Result<(), Failure> {
+) -> Result<PageBio<PageIo>, Failure> {
     let received = resource.received.alloc(size).and_then(|mut pages| {
         reader.read_pages(&mut pages.vecs_mut())?;
         Ok(pages)
     });
     match received {
-        Ok(pages) if sum.fits(pages.vecs()) => {
-            let old = resource.guarded(|guarded| {
-                let old = guarded.keep_pages(device, id, pages);
-                guarded.engine.peer_payload_received(device, id, true);
-                old
-            });
-            drop(old);
-            Ok(())
-        }
+        Ok(pages) if sum.fits(pages.vecs()) => Ok(pages),
         Ok(_) => Err(resource
             .engine(|engine| engine.peer_payload_corrupt(device, id))
             .into()),
@@ -426,6 +431,30 @@ fn receive_peer_payload(
             Err(Failure::Socket)
         }
     }
+}
+
+/// Gives what was received to the engine. The answer of protocol B leaves before the write is started, and with no other
+/// thread, unless more has come already: then it goes with those that follow.
+fn take_peer_payload(
+    resource: &Arc<Resource>,
+    reader: &Reader<'_>,
+    answers: &mut Answers<'_>,
+    device: DeviceIndex,
+    id: Id,
+    pages: PageBio<PageIo>,
+) -> Result<(), Failure> {
+    let take = |guarded: &mut Guarded| {
+        let old = guarded.keep_pages(device, id, pages);
+        guarded.engine.peer_payload_received(device, id, true);
+        old
+    };
+    let old = if reader.waiting().is_empty() {
+        answers.send_after(take)?
+    } else {
+        resource.guarded(take)
+    };
+    drop(old);
+    Ok(())
 }
 
 fn receive_digest(

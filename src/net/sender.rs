@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The threads that send.
+//! The thread that sends on the data socket.
 //!
 //! Many small packets go into one call: heads and small payloads are copied behind each other. Larger payloads are lent to
 //! the network, or copied by it, page by page.
@@ -311,7 +311,13 @@ fn send_pages(
     Ok(())
 }
 
-fn send_bytes(resource: &Arc<Resource>, socket: &TcpSocket, bytes: &[u8], more: bool) -> Result {
+/// Sends `bytes`, with patience for a peer that is slow; `ETIMEDOUT` where that has an end. Sleeps.
+pub(super) fn send_bytes(
+    resource: &Arc<Resource>,
+    socket: &TcpSocket,
+    bytes: &[u8],
+    more: bool,
+) -> Result {
     let mut sent = 0;
     let mut was_stalled = false;
     while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -340,25 +346,5 @@ fn stalled(resource: &Arc<Resource>) -> Result {
         Err(ETIMEDOUT)
     } else {
         Ok(())
-    }
-}
-
-/// Sends what the engine has for the meta socket.
-pub(crate) fn run_meta(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
-    let _noio = NoIo::enter();
-    let Link::Open { meta, .. } = &**link else {
-        return;
-    };
-    let Ok(mut buffer) = KVec::from_elem(0u8, SEND_BUFFER, GFP_KERNEL) else {
-        return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
-    };
-    while resource.meta_work.wait(stop) {
-        while let Some(count) = resource.engine(|engine| engine.next_meta_packets(&mut buffer)) {
-            let bytes = buffer.get(..count).unwrap_or(&[]);
-            if send_bytes(resource, meta, bytes, false).is_err() {
-                resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
-                return;
-            }
-        }
     }
 }

@@ -210,6 +210,9 @@ pub(crate) struct Resource {
     /// There may be bytes for the meta socket.
     #[pin]
     pub(crate) meta_work: Signal,
+    /// Held by whoever takes packets for the meta socket from the engine, until they are sent.
+    #[pin]
+    pub(crate) meta_turn: Mutex<()>,
     /// There may be room in a table or queue.
     #[pin]
     pub(crate) room: WaitQueue,
@@ -271,6 +274,7 @@ impl Resource {
                 helper_work <- Signal::new(),
                 data_work <- Signal::new(),
                 meta_work <- Signal::new(),
+                meta_turn <- new_mutex!((), "Resource::meta_turn"),
                 room <- new_wait_queue!(c"drbd_room"),
                 operations <- new_wait_queue!(c"drbd_operations"),
             }? Error),
@@ -355,7 +359,17 @@ impl Resource {
 
     /// The same with the tables of tokens.
     pub(crate) fn guarded<R>(self: &Arc<Self>, f: impl FnOnce(&mut Guarded) -> R) -> R {
+        self.guarded_then(f, |_| ())
+    }
+
+    /// The same with something to be done before anything that the engine asks for.
+    pub(crate) fn guarded_then<R>(
+        self: &Arc<Self>,
+        f: impl FnOnce(&mut Guarded) -> R,
+        first: impl FnOnce(&R),
+    ) -> R {
         let (result, wishes) = self.locked(f);
+        first(&result);
         match wishes {
             Some(wishes) => self.grant(wishes),
             None => effects::drain(self),

@@ -490,6 +490,8 @@ impl Resource<'_> {
                 break;
             }
             let Some(item) = self.connection.meta_queue.pop() else {
+                // Whoever was to be woken for these would find nothing.
+                self.wishes.send_meta = false;
                 break;
             };
             filled = filled.saturating_add(self.send_meta_item(item, rest).unwrap_or(0));
