@@ -46,7 +46,7 @@ demo: lab module ## two stock machines mirror a disk, lose one, and become whole
 	@scripts/demo
 
 pair: lab module$(if $(filter debug,$(KERNEL)),-debug) ## scenarios on two guests; A=rust|c B=rust|c choose the drivers, SCENARIO='loop resync' what is run, LOOK=1 takes commands afterwards, KERNEL=watched|debug a kernel that checks memory, or locks
-	@python3 -m tests.pair --kernel $(or $(KERNEL),stock) --a $(or $(A),rust) --b $(or $(B),rust) $(if $(FOLDER),--folder $(FOLDER)) $(if $(PART),--part $(PART)) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
+	@python3 -m tests.pair --kernel $(or $(KERNEL),stock) --a $(or $(A),rust) --b $(or $(B),rust) $(if $(FOLDER),--folder $(FOLDER)) $(if $(PART),--part $(PART)) $(if $(UNTIL),--until $(UNTIL)) $(if $(LOOK),--look) $(SCENARIO) $(SCENARIOS)
 
 matrix: lab module ## every scenario in every role: ours with ours, with the kernel's own as the peer, and the other way round (hours); SCENARIO='loop resync'
 	@code=0; for roles in '--a rust --b rust' '--a rust --b c' '--a c --b rust'; do python3 -m tests.pair $$roles $(SCENARIO) || code=1; done; exit $$code

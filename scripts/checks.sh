@@ -7,13 +7,14 @@ passed=0
 failed=0
 lanes=()
 
-# check NAME COMMAND...: one check.
+# check NAME COMMAND...: one check. Of the output of one that passes, it shows what was left out.
 check() {
 	local name=$1 start=$SECONDS output
 	shift
 	if output=$("$@" 2>&1); then
 		passed=$((passed + 1))
 		printf 'ok      %s (%s s)\n' "$name" "$((SECONDS - start))"
+		grep '^left out' <<<"$output" || true
 	else
 		failed=$((failed + 1))
 		printf '%s\nFAILED  %s (%s s)\n' "$(printf '%s\n' "$output" | tail -n 60)" "$name" "$((SECONDS - start))"

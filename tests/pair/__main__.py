@@ -24,6 +24,7 @@ def parse():
     parser.add_argument("--module", type=pathlib.Path, help="our driver (default: drbd.ko, or build/debug/drbd.ko)")
     parser.add_argument("--folder", type=pathlib.Path, help="where disks and logs go (default: build/pair-A-B)")
     parser.add_argument("--part", default="1/1", help="only one of so many parts of them, such as 2/3")
+    parser.add_argument("--until", type=float, help="begins no scenario after this time, in seconds as `date +%%s` has them")
     parser.add_argument("--list", action="store_true", help="names the scenarios and ends")
     parser.add_argument("--keep", action="store_true", help="stops at the first failure and takes commands: a COMMAND or b COMMAND")
     parser.add_argument("--look", action="store_true", help="as --keep, and leaves the last scenario as it ended, too")
@@ -58,7 +59,7 @@ def main():
         sys.exit(f"{options.module} is not there; build it with: make module{'-debug' if debug else ''}")
     folder = fresh_folder(options.folder or TREE / f"build/pair-{options.a}-{options.b}{suffix}")
     with Cluster(folder, (options.a, options.b), options.module, options.kernel, options.cpus) as cluster:
-        runner = Runner(cluster, folder / "logs", options.keep or options.look, options.look)
+        runner = Runner(cluster, folder / "logs", options.keep or options.look, options.look, options.until)
         print(f"alpha: {options.a}, beta: {options.b}; {len(scenarios)} scenarios; folder: {folder}", flush=True)
         passed = runner.run(scenarios)
         runner.summary()
