@@ -31,17 +31,23 @@ impl Resource {
         self.guarded_then(f, |_| ())
     }
 
-    /// The same with something to be done before anything that the engine asks for.
+    /// The same with something to be done before any block I/O that the engine asks for. It may sleep for long.
     pub(crate) fn guarded_then<R>(
         self: &Arc<Self>,
         f: impl FnOnce(&mut Guarded) -> R,
         first: impl FnOnce(&R),
     ) -> R {
         let (result, wishes) = self.locked(f);
-        first(&result);
         match wishes {
-            Some(wishes) => self.grant(wishes),
-            None => effects::drain(self),
+            Some(wishes) => {
+                // Some of them may be somebody else's, who is not to wait for this.
+                self.grant(wishes);
+                first(&result);
+            }
+            None => {
+                first(&result);
+                effects::drain(self);
+            }
         }
         result
     }
