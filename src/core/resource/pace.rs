@@ -23,6 +23,9 @@ const INTERVAL_MS: u64 = 100;
 const LATE_MS: u64 = 20;
 /// The longest request, in sectors: 512 KiB.
 const LONGEST_REQUEST: u64 = 1024;
+/// What the controller leaves in the window at least, in sectors: 24 KiB, an interval of the default `resync-rate`. On a
+/// line that needs longer than the wanted delay for any block, it would go down to a single block for good.
+const LEAST_WINDOW: u64 = 48;
 
 /// What an administrator wants. All but the times in sectors, and sectors in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +75,17 @@ impl Goal {
         }
     }
 
-    /// Where the window begins, and what it never falls below: `resync-rate` for an interval.
-    fn least_window(&self) -> u64 {
+    /// Where the window begins: `resync-rate` for an interval.
+    fn first_window(&self) -> u64 {
         in_an_interval(self.fixed_rate)
             .max(SECTORS_PER_BLOCK)
             .min(self.ceiling)
+    }
+
+    /// What the window never falls below. Not `resync-rate`: that is a guess of an administrator, and one that is too
+    /// high must not fill the buffers for as long as the resync takes.
+    fn least_window(&self) -> u64 {
+        self.first_window().min(LEAST_WINDOW)
     }
 
     /// What the window should be after an interval that delivered so much.
@@ -97,8 +106,8 @@ fn in_an_interval(rate: u64) -> u64 {
 /// The pace of one resync, on the side of the target.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// Sectors that may be under way.
-    window: u64,
+    /// Sectors that may be under way; nothing before the first request.
+    window: Option<u64>,
     /// Sectors that time has paid for, in thousandths.
     budget: u64,
     /// When time was paid out last.
@@ -143,18 +152,18 @@ impl Pace {
         goal: &Goal,
         most_rate: Option<u64>,
     ) -> u64 {
-        self.correct(now, in_flight, goal);
+        let window = self.correct(now, in_flight, goal);
         let rate = goal.rate().min(most_rate.unwrap_or(u64::MAX)).max(1);
         // A request is a small part of the window, so that the pipe never runs dry while the next one is made, and of
         // what the rate allows at once, so that slow does not mean in bursts.
         let longest = in_an_interval(rate)
-            .min(self.window / 4)
+            .min(window / 4)
             .min(LONGEST_REQUEST)
             .max(goal.unit)
             .max(SECTORS_PER_BLOCK);
         let longest = longest.saturating_sub(longest % SECTORS_PER_BLOCK);
         self.pay(now, rate, longest);
-        let fits = in_flight == 0 || in_flight.saturating_add(longest) <= self.window;
+        let fits = in_flight == 0 || in_flight.saturating_add(longest) <= window;
         if fits && self.budget >= longest.saturating_mul(1000) {
             longest
         } else {
@@ -183,15 +192,18 @@ impl Pace {
         self.budget = self.budget.saturating_add(earned).min(most);
     }
 
-    fn correct(&mut self, now: u64, in_flight: u64, goal: &Goal) {
-        let least = goal.least_window();
-        if !goal.is_controlled() {
-            self.window = goal.ceiling;
-        }
-        self.window = self.window.max(least).min(goal.ceiling);
+    /// The window from now on, in sectors.
+    fn correct(&mut self, now: u64, in_flight: u64, goal: &Goal) -> u64 {
+        let window = if goal.is_controlled() {
+            self.window.unwrap_or(goal.first_window())
+        } else {
+            goal.ceiling
+        };
+        let window = window.max(goal.least_window()).min(goal.ceiling);
+        self.window = Some(window);
         let elapsed = now.saturating_sub(self.corrected_at);
         if elapsed < INTERVAL_MS {
-            return;
+            return window;
         }
         let of_an_interval = |sectors: u64| {
             sectors
@@ -205,29 +217,29 @@ impl Pace {
         self.delivered = 0;
         self.asked = 0;
         self.corrected_at = now;
-        if goal.is_controlled() && !idle {
-            let passed = elapsed.checked_div(INTERVAL_MS).unwrap_or(1);
-            self.approach(goal.window(delivered), passed, goal.steps);
+        if !goal.is_controlled() || idle {
+            return window;
         }
+        let passed = elapsed.checked_div(INTERVAL_MS).unwrap_or(1);
+        let window = approach(window, goal.window(delivered), passed, goal.steps);
+        self.window = Some(window);
+        window
     }
+}
 
-    /// Goes `passed` of `steps` parts of the way to `target`, and at least a sector of it.
-    fn approach(&mut self, target: u64, passed: u64, steps: u64) {
-        let passed = passed.min(steps);
-        let part = |way: u64| {
-            way.saturating_mul(passed)
-                .checked_div(steps)
-                .unwrap_or(way)
-                .max(1)
-                .min(way)
-        };
-        self.window = if target >= self.window {
-            self.window
-                .saturating_add(part(target.saturating_sub(self.window)))
-        } else {
-            self.window
-                .saturating_sub(part(self.window.saturating_sub(target)))
-        };
+/// Goes `passed` of `steps` parts of the way from `window` to `target`, and at least a sector of it.
+fn approach(window: u64, target: u64, passed: u64, steps: u64) -> u64 {
+    let way = window.abs_diff(target);
+    let part = way
+        .saturating_mul(passed.min(steps))
+        .checked_div(steps)
+        .unwrap_or(way)
+        .max(1)
+        .min(way);
+    if target >= window {
+        window.saturating_add(part)
+    } else {
+        window.saturating_sub(part)
     }
 }
 

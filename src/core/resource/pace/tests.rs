@@ -136,6 +136,32 @@ fn delay_target_is_how_long_a_block_is_on_its_way() {
 }
 
 #[test]
+fn a_guess_too_high_is_only_where_it_begins() {
+    for (fill, delay, standing) in [(100, 10, 300), (0, 2, 400)] {
+        let mut conf = conf();
+        conf.resync_rate = 1_000_000;
+        conf.c_fill_target = fill;
+        conf.c_delay_target = delay;
+        let mut run = Run::new(Goal::new(&conf, 2048), 2000, 2);
+        run.play(60);
+        assert!(run.in_flight() > 6000, "{}", run.in_flight());
+        run.play(30_000);
+        about(run.standing(), standing, 25);
+        about(run.speed(), 2000, 5);
+    }
+}
+
+#[test]
+fn a_delay_that_no_block_keeps_is_no_standstill() {
+    let mut conf = conf();
+    conf.c_fill_target = 0;
+    conf.c_delay_target = 1;
+    let mut run = Run::new(Goal::new(&conf, 2048), 100_000, 400);
+    run.play(60_000);
+    about(run.standing(), LEAST_WINDOW, 5);
+}
+
+#[test]
 fn a_fast_pipe_is_filled_to_the_highest_rate() {
     let mut run = Run::new(Goal::new(&conf(), 2048), 4_000_000, 1);
     run.play(4_000);
