@@ -2,9 +2,9 @@
 
 //! One volume of a resource: `/dev/drbdN`, its backing disk, and what the peer has of it.
 
+use super::activity::TransactionPhase;
 use super::ahead::Ahead;
 use super::digest::Digest;
-use super::metadata::TransactionPhase;
 use super::pace::{Courtesy, Pace};
 use super::peer_request::PeerRequest;
 use super::request::{Remote, Request};

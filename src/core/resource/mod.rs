@@ -32,15 +32,18 @@ pub mod peer_request;
 pub mod request;
 
 mod acknowledge;
+mod activity;
 mod administer;
 mod ahead;
 pub mod algorithms;
 mod attach;
 mod authenticate;
 mod bitmap_exchange;
+mod bitmap_write;
 mod change;
 mod checksums;
 mod courtesy;
+mod disk_failure;
 mod disk_timeout;
 mod epoch;
 mod exposed;
@@ -49,17 +52,25 @@ mod integrity;
 mod link;
 mod lost_cache;
 mod lost_target;
+mod meeting;
 mod metadata;
 mod no_data;
 mod operation;
 mod outdated;
 mod pace;
+mod peer_answer;
 mod peer_detach;
 mod peer_io;
+mod peer_received;
 mod read;
 mod receive;
 mod resync;
+mod resync_begin;
+mod resync_end;
+mod resync_request;
 mod send;
+mod send_block;
+mod send_meta;
 mod sizes;
 mod status;
 mod submit;
@@ -74,7 +85,7 @@ use crate::config::resource::ResourceOptions;
 use crate::ring::Ring;
 use crate::slab::Id;
 use crate::wire::MAX_PACKET_HEAD;
-use connection::{Connection, ConnectionTables, DataItem, MetaItem};
+use connection::{Connection, ConnectionTables, DataItem, MetaItem, Phase};
 use device::{Device, DeviceIndex};
 use effect::{Completion, Effect, Event};
 use log::LogMessage;
@@ -430,6 +441,27 @@ impl<'m> Resource<'m> {
             self.break_down();
         }
         self.wishes.send_meta = true;
+    }
+
+    /// Carries on wherever something became possible.
+    fn make_progress(&mut self) {
+        if !core::mem::take(&mut self.progress) {
+            return;
+        }
+        self.retry_epochs();
+        for index in self.indices() {
+            let Some(device) = self.device_mut(index) else {
+                continue;
+            };
+            if core::mem::take(&mut device.retry_waiting) {
+                self.retry_peer_waiting(index);
+                self.retry_waiting(index);
+            }
+            self.advance_metadata(index);
+        }
+        if self.connection.phase != Phase::Down {
+            self.wishes.send_data = true;
+        }
     }
 
     /// An invariant does not hold: the connection is given up; the node and its data stay.

@@ -4,271 +4,24 @@
 //!
 //! Where ranges overlap, the disk sees them in the order in which the data came. Writes of a later epoch wait until the
 //! earlier one is done and flushed.
+//!
+//! Here is the way to the disk and back. How requests arrive is in [`super::peer_received`], what the peer is told in
+//! [`super::peer_answer`].
 
-use super::connection::MetaItem;
 use super::device::{Device, DeviceIndex};
 use super::effect::Effect;
+use super::peer_answer::negative_answer;
 use super::peer_request::{PeerRequest, Purpose, Stage};
-use super::receive::{ReceiveError, Received};
-use super::request::Operation;
 use super::Resource;
-use crate::config::policy::Protocol;
-use crate::num::{u32_to_usize, usize_to_u64, SECTORS_PER_BLOCK};
+use crate::num::{u32_to_usize, usize_to_u64};
 use crate::slab::Id;
 use crate::state::{ConnectionState, DiskState};
-use crate::wire::{BlockRequest, Command, DataFlags};
-
-/// A write of the peer, from whichever packet.
-pub(super) struct PeerWrite {
-    pub operation: Operation,
-    pub sector: u64,
-    pub size: u32,
-    pub block_id: u64,
-    pub sequence: u32,
-    pub flags: DataFlags,
-}
+use crate::wire::Command;
 
 impl<'m> Resource<'m> {
     /// The peer request of that number: what the shell has to do for it.
     pub fn peer_request(&self, index: DeviceIndex, id: Id) -> Option<&PeerRequest> {
         self.device(index)?.peer_requests.get(id)
-    }
-
-    /// `P_DATA`, `P_TRIM`, `P_ZEROES`.
-    pub(super) fn receive_write(
-        &mut self,
-        index: DeviceIndex,
-        write: PeerWrite,
-    ) -> Result<Received, ReceiveError> {
-        self.peer_uses_data(index);
-        let Some(device) = self.device(index) else {
-            return Err(ReceiveError::UnknownVolume);
-        };
-        let has_payload = write.operation == Operation::Write;
-        if write.size == 0 && has_payload {
-            // An empty write was how very old peers asked for a flush.
-            return Err(ReceiveError::Malformed("a write without data"));
-        }
-        if write.size % 512 != 0 || !device.holds(write.sector, u64::from(write.size >> 9)) {
-            return Err(ReceiveError::Malformed("a range outside the device"));
-        }
-        if self.meta_room() == 0 || self.effect_room() < 8 || self.connection.epochs.room() < 2 {
-            return Ok(Received::Wait);
-        }
-        if has_payload && !self.has_buffers_for(write.size) {
-            return Ok(Received::Wait);
-        }
-        if device.state.disk < DiskState::Inconsistent {
-            self.count_write_in_epoch(index, false);
-            self.acknowledge(
-                Command::NegAck,
-                index,
-                write.sector,
-                write.block_id,
-                write.size,
-                write.sequence,
-            );
-            return Ok(if has_payload {
-                Received::Skip
-            } else {
-                Received::Done
-            });
-        }
-        let peer_is_diskless = device.peer_is_diskless();
-        self.peer_writes_here_alone(index);
-        let peer_request = PeerRequest {
-            purpose: Purpose::Write,
-            operation: write.operation,
-            sector: write.sector,
-            size: write.size,
-            block_id: write.block_id,
-            sequence: write.sequence,
-            flags: write.flags,
-            epoch: 0,
-            order: u64::MAX,
-            stage: Stage::Receiving,
-            orphaned: false,
-            registered: false,
-            needs_extents: peer_is_diskless,
-            holds_extents: false,
-            thin: false,
-            zeros: false,
-            sending: false,
-        };
-        let Some(device) = self.device_mut(index) else {
-            return Err(ReceiveError::UnknownVolume);
-        };
-        let Ok(id) = device.peer_requests.insert(peer_request) else {
-            return Ok(Received::Wait);
-        };
-        self.peer_requests = self.peer_requests.saturating_add(1);
-        let epoch = self.count_write_in_epoch(index, true);
-        if let Some(peer_request) = self.peer_request_mut(index, id) {
-            peer_request.epoch = epoch;
-        }
-        if has_payload {
-            let buffered = &mut self.connection.buffered;
-            *buffered = buffered.saturating_add(u64::from(write.size >> 9));
-            return Ok(Received::PeerPayload {
-                device: index,
-                peer_request: id,
-                size: write.size,
-                digest: self.connection.peer_integrity.size(),
-            });
-        }
-        self.peer_payload_received(index, id, true);
-        Ok(Received::Done)
-    }
-
-    /// Whether the data of one more write may be kept (`max-buffers`). One always may.
-    fn has_buffers_for(&self, size: u32) -> bool {
-        let connection = &self.connection;
-        let most = connection
-            .conf
-            .as_ref()
-            .map_or(2048, |conf| u64::from(conf.max_buffers))
-            .saturating_mul(SECTORS_PER_BLOCK);
-        let wanted = connection.buffered.saturating_add(u64::from(size >> 9));
-        connection.buffered == 0 || wanted <= most
-    }
-
-    /// `P_DATA_REQUEST`, `P_RS_DATA_REQUEST` and their cousins: the peer wants data, or its digest. `digest`: bytes of the
-    /// peer's own digest that follow.
-    pub(super) fn receive_read(
-        &mut self,
-        index: DeviceIndex,
-        read: BlockRequest,
-        purpose: Purpose,
-        thin: bool,
-        digest: u32,
-    ) -> Result<Received, ReceiveError> {
-        if purpose == Purpose::Read {
-            self.peer_uses_data(index);
-        }
-        let Some(device) = self.device(index) else {
-            return Err(ReceiveError::UnknownVolume);
-        };
-        let sectors = u64::from(read.size >> 9);
-        let limit = crate::wire::data::max_bio_size_of_peer(self.connection.agreed_protocol);
-        if read.size == 0
-            || read.size % 512 != 0
-            || read.size > limit
-            || !device.holds(read.sector, sectors)
-        {
-            return Err(ReceiveError::Malformed("a range outside the device"));
-        }
-        if self.meta_room() == 0 || self.effect_room() < 8 || self.data_room() < 64 {
-            return Ok(Received::Wait);
-        }
-        let needed = match purpose {
-            Purpose::Read => DiskState::UpToDate,
-            // A verify does not judge what the disk is worth.
-            Purpose::VerifyTarget => DiskState::Inconsistent,
-            _ => DiskState::Outdated,
-        };
-        if device.state.disk < needed {
-            let command = negative_answer(purpose);
-            self.acknowledge(command, index, read.sector, read.block_id, read.size, 0);
-            return Ok(if digest > 0 {
-                Received::Skip
-            } else {
-                Received::Done
-            });
-        }
-        if self.is_cancelled(index, purpose) {
-            let command = Command::ResyncCancel;
-            self.acknowledge(command, index, read.sector, read.block_id, read.size, 0);
-            return Ok(if digest > 0 {
-                Received::Skip
-            } else {
-                Received::Done
-            });
-        }
-        let run = self.device(index).map_or(0, |device| device.verify.run);
-        let Some(device) = self.device_mut(index) else {
-            return Err(ReceiveError::UnknownVolume);
-        };
-        let peer_request = PeerRequest {
-            purpose,
-            operation: Operation::Read,
-            sector: read.sector,
-            size: read.size,
-            block_id: read.block_id,
-            sequence: 0,
-            flags: DataFlags::NONE,
-            epoch: run,
-            order: u64::MAX,
-            stage: if digest > 0 {
-                Stage::Receiving
-            } else if purpose == Purpose::ResyncRead {
-                Stage::Paced
-            } else {
-                Stage::Waiting
-            },
-            orphaned: false,
-            registered: false,
-            needs_extents: false,
-            holds_extents: false,
-            thin,
-            zeros: false,
-            sending: false,
-        };
-        let Ok(id) = device.peer_requests.insert(peer_request) else {
-            return Ok(Received::Wait);
-        };
-        self.peer_requests = self.peer_requests.saturating_add(1);
-        if matches!(purpose, Purpose::ResyncRead | Purpose::ChecksumRead) {
-            self.target_has_begun(index);
-        }
-        if purpose == Purpose::ResyncRead {
-            self.start_or_park(index, id);
-            return Ok(Received::Done);
-        }
-        if digest > 0 {
-            return Ok(Received::Digest {
-                device: index,
-                peer_request: id,
-                size: digest,
-            });
-        }
-        self.enqueue_peer_request(index, id);
-        Ok(Received::Done)
-    }
-
-    /// The payload of a peer request is in its pages, or will never be.
-    pub fn peer_payload_received(&mut self, index: DeviceIndex, id: Id, success: bool) {
-        let Some(peer_request) = self.peer_request_mut(index, id) else {
-            return;
-        };
-        // Of what is not a write by the peer's application, nothing is done without the peer.
-        let awaited = peer_request.purpose == Purpose::Write || !peer_request.orphaned;
-        if !success || !awaited {
-            let (purpose, epoch) = (peer_request.purpose, peer_request.epoch);
-            self.release_peer_request(index, id);
-            if purpose == Purpose::Write {
-                self.write_left_epoch(epoch);
-            }
-            return;
-        }
-        let peer_request = *peer_request;
-        if let Some(device) = self.device_mut(index) {
-            device.counters.received = device
-                .counters
-                .received
-                .saturating_add(peer_request.sectors());
-        }
-        if peer_request.purpose == Purpose::Write && self.wants_receive_ack(&peer_request) {
-            self.acknowledge_peer_request(Command::RecvAck, index, &peer_request);
-        }
-        if let Some(peer_request) = self.peer_request_mut(index, id) {
-            peer_request.stage = Stage::Waiting;
-        }
-        if peer_request.needs_extents {
-            if let Some(device) = self.device_mut(index) {
-                device.set_out_of_sync(peer_request.sector, peer_request.size);
-            }
-        }
-        self.enqueue_peer_request(index, id);
     }
 
     /// Gives a peer request its place in the order, and starts it or lets it wait.
@@ -302,6 +55,7 @@ impl<'m> Resource<'m> {
         }
     }
 
+    /// Starts it, or puts it where it is tried again when something ended.
     pub(super) fn start_or_park(&mut self, index: DeviceIndex, id: Id) {
         if !self.try_start_peer(index, id) {
             self.park_peer_request(index, id);
@@ -494,31 +248,6 @@ impl<'m> Resource<'m> {
         self.release_peer_request(index, id);
     }
 
-    fn answer_write(&mut self, index: DeviceIndex, peer_request: &PeerRequest, success: bool) {
-        let Some(device) = self.device_mut(index) else {
-            return;
-        };
-        if !success {
-            device.set_out_of_sync(peer_request.sector, peer_request.size);
-            if !peer_request.orphaned {
-                self.acknowledge_peer_request(Command::NegAck, index, peer_request);
-            }
-            return;
-        }
-        if peer_request.orphaned {
-            return;
-        }
-        let syncing = device.state.connection >= ConnectionState::SyncSource
-            && device.state.connection <= ConnectionState::PausedSyncT;
-        if syncing && peer_request.flags.contains(DataFlags::MAY_SET_IN_SYNC) {
-            let cleared = device.set_in_sync(peer_request.sector, peer_request.size);
-            self.acknowledge_peer_request(Command::ResyncWriteAck, index, peer_request);
-            self.resync_advanced(index, cleared);
-        } else if self.wants_write_ack(peer_request) {
-            self.acknowledge_peer_request(Command::WriteAck, index, peer_request);
-        }
-    }
-
     /// Forgets a peer request; the shell frees its pages.
     pub(super) fn release_peer_request(&mut self, index: DeviceIndex, id: Id) {
         self.unregister_peer_request(index, id);
@@ -557,6 +286,7 @@ impl<'m> Resource<'m> {
         self.wishes.room = true;
     }
 
+    /// It does not hold up other I/O to its range any more.
     pub(super) fn unregister_peer_request(&mut self, index: DeviceIndex, id: Id) {
         let Some(device) = self.device_mut(index) else {
             return;
@@ -571,73 +301,13 @@ impl<'m> Resource<'m> {
         }
     }
 
+    /// The peer request of that number, to be changed.
     pub(super) fn peer_request_mut(
         &mut self,
         index: DeviceIndex,
         id: Id,
     ) -> Option<&mut PeerRequest> {
         self.device_mut(index)?.peer_requests.get_mut(id)
-    }
-
-    fn wants_receive_ack(&self, peer_request: &PeerRequest) -> bool {
-        self.wants_ack(peer_request, DataFlags::SEND_RECEIVE_ACK, Protocol::B)
-    }
-
-    fn wants_write_ack(&self, peer_request: &PeerRequest) -> bool {
-        self.wants_ack(peer_request, DataFlags::SEND_WRITE_ACK, Protocol::C)
-    }
-
-    /// Since protocol 100 the peer says with each write what it expects; before, both had the same configuration.
-    fn wants_ack(&self, peer_request: &PeerRequest, flag: DataFlags, protocol: Protocol) -> bool {
-        if self.connection.agreed_protocol >= 100 {
-            peer_request.flags.contains(flag)
-        } else {
-            self.connection
-                .conf
-                .as_ref()
-                .is_some_and(|conf| conf.wire_protocol == protocol)
-        }
-    }
-
-    /// Room for answers beyond those that are owed already.
-    fn meta_room(&self) -> usize {
-        let owed = self.peer_requests.saturating_add(64);
-        self.connection.meta_queue.room().saturating_sub(owed)
-    }
-
-    fn acknowledge_peer_request(
-        &mut self,
-        command: Command,
-        index: DeviceIndex,
-        peer_request: &PeerRequest,
-    ) {
-        self.acknowledge(
-            command,
-            index,
-            peer_request.sector,
-            peer_request.block_id,
-            peer_request.size,
-            peer_request.sequence,
-        );
-    }
-
-    pub(super) fn acknowledge(
-        &mut self,
-        command: Command,
-        device: DeviceIndex,
-        sector: u64,
-        block_id: u64,
-        size: u32,
-        sequence: u32,
-    ) {
-        self.send_meta(MetaItem::Block {
-            command,
-            device,
-            sector,
-            block_id,
-            size,
-            sequence,
-        });
     }
 }
 
@@ -675,12 +345,5 @@ impl Device<'_> {
                 }
             })
             .is_some()
-    }
-}
-
-fn negative_answer(purpose: Purpose) -> Command {
-    match purpose {
-        Purpose::Read => Command::NegDataReply,
-        _ => Command::NegResyncDataReply,
     }
 }

@@ -9,7 +9,7 @@
 use super::connection::Phase;
 use super::device::DeviceIndex;
 use super::log::LogMessage;
-use super::peer_io::PeerWrite;
+use super::peer_received::PeerWrite;
 use super::peer_request::Purpose;
 use super::request::Operation;
 use super::Resource;

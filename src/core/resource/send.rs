@@ -5,18 +5,17 @@
 //! The data socket carries everything whose order the peer must see. Application I/O and control packets are queued
 //! where they arise; barriers, bitmaps and resync requests are made when it is their turn, so that they never need more
 //! memory than there is.
+//!
+//! Here is the order of the data socket. Blocks are in [`super::send_block`], the meta socket in [`super::send_meta`].
 
-use super::connection::{DataItem, MetaItem, Phase};
+use super::connection::{DataItem, Phase};
 use super::device::DeviceIndex;
-use super::peer_request::{Purpose, Stage};
-use super::request::{Io, Operation, Remote, Request, WaitFor};
 use super::Resource;
 use crate::slab::Id;
 use crate::state::{ConnectionState, DiskState};
 use crate::wire::{
-    encode_packet, Barrier, BarrierAck, BlockAck, BlockDescriptor, BlockRequest, Command,
-    ConnectionFeatures, Data, DataFlags, FeatureFlags, Packet, RequestState, RequestStateReply,
-    State, SyncUuid, Trim, Zeroes, PROTOCOL_VERSION_FIRST_CONTACT,
+    encode_packet, Barrier, BlockDescriptor, ConnectionFeatures, FeatureFlags, Packet,
+    RequestState, State, SyncUuid, PROTOCOL_VERSION_FIRST_CONTACT,
 };
 
 /// Since this protocol there is more than one volume.
@@ -282,7 +281,8 @@ impl Resource<'_> {
             })
     }
 
-    fn volume(&self, index: DeviceIndex) -> Option<u16> {
+    /// The volume number that the peer knows the device by.
+    pub(super) fn volume(&self, index: DeviceIndex) -> Option<u16> {
         self.device(index).map(|device| device.volume)
     }
 
@@ -300,6 +300,7 @@ impl Resource<'_> {
         })
     }
 
+    /// Writes a packet with its head to the buffer, `payload` bytes to follow; answers how many bytes that are.
     pub(super) fn encode(
         &self,
         packet: &Packet,
@@ -317,313 +318,5 @@ impl Resource<'_> {
             buffer,
         )
         .ok()
-    }
-
-    fn send_request(&mut self, index: DeviceIndex, id: Id, buffer: &mut [u8]) -> Option<Outgoing> {
-        let agreed = self.connection.agreed_protocol;
-        let features = self.connection.features;
-        let digest = self.connection.integrity.size();
-        let device = self.device_mut(index)?;
-        let request = device.requests.get_mut(id)?;
-        if request.remote != Remote::Queued {
-            return None;
-        }
-        let volume = device.volume;
-        let io = request.io;
-        let packet = if io.is_write() {
-            device.sequence = device.sequence.wrapping_add(1);
-            write_packet(request, id, device.sequence, agreed, features)
-        } else {
-            Packet::DataRequest(BlockRequest {
-                sector: io.sector,
-                block_id: id.to_u64(),
-                size: io.size,
-            })
-        };
-        let payload = if io.operation == Operation::Write {
-            io.size
-        } else {
-            0
-        };
-        let (epoch, stays) = (request.epoch, request.wait_for == WaitFor::Written);
-        let length = if payload == 0 {
-            0
-        } else {
-            payload.saturating_add(digest)
-        };
-        let Some(head) = self.encode(&packet, volume, length, buffer) else {
-            // Without it nobody would ever hear of the end.
-            self.break_down();
-            return None;
-        };
-        let device = self.device_mut(index)?;
-        if io.is_write() {
-            if let Some(request) = device.requests.get_mut(id) {
-                request.sending = true;
-                request.handed_over = true;
-            }
-            self.connection.sent_epoch = Some(epoch);
-        } else {
-            device.set_remote(id, Remote::Sent);
-        }
-        if payload == 0 {
-            if io.is_write() {
-                self.request_sent(index, id, true);
-            }
-            return Some(Outgoing {
-                head,
-                payload: Payload::None,
-            });
-        }
-        Some(Outgoing {
-            head,
-            payload: Payload::Request {
-                device: index,
-                request: id,
-                size: payload,
-                stays,
-                digest,
-            },
-        })
-    }
-
-    /// The socket has taken the pages of a request, or failed to.
-    pub fn request_sent(&mut self, index: DeviceIndex, id: Id, success: bool) {
-        let now = self.now;
-        let Some(device) = self.device_mut(index) else {
-            return;
-        };
-        let Some(request) = device.requests.get_mut(id) else {
-            return;
-        };
-        request.sending = false;
-        request.submitted_at = now;
-        if success {
-            let sectors = request.io.sectors();
-            if request.remote == Remote::Queued {
-                device.set_remote(id, Remote::Sent);
-            }
-            device.counters.sent = device.counters.sent.saturating_add(sectors);
-        }
-        self.advance_request(index, id);
-    }
-
-    fn send_reply(&mut self, index: DeviceIndex, id: Id, buffer: &mut [u8]) -> Option<Outgoing> {
-        let device = self.device_mut(index)?;
-        let volume = device.volume;
-        let peer_request = device.peer_requests.get_mut(id)?;
-        if peer_request.stage != Stage::Replying {
-            return None;
-        }
-        if peer_request.purpose.algorithm().is_some()
-            && !peer_request.purpose.needs_data_after_digest()
-        {
-            return self.send_digest(index, id, buffer);
-        }
-        let data = Data {
-            sector: peer_request.sector,
-            block_id: peer_request.block_id,
-            seq_num: 0,
-            flags: DataFlags::NONE,
-        };
-        let size = peer_request.size;
-        if peer_request.thin && peer_request.zeros {
-            let sector = peer_request.sector;
-            self.release_peer_request(index, id);
-            let block = BlockDescriptor { sector, size };
-            let head = self.encode(&Packet::ResyncDeallocated(block), volume, 0, buffer)?;
-            return Some(Outgoing {
-                head,
-                payload: Payload::None,
-            });
-        }
-        let packet = if peer_request.purpose == Purpose::Read {
-            Packet::DataReply(data)
-        } else {
-            device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
-            Packet::ResyncDataReply(data)
-        };
-        let digest = self.connection.integrity.size();
-        let head = self.encode(&packet, volume, size.saturating_add(digest), buffer);
-        let Some(head) = head else {
-            self.break_down();
-            return None;
-        };
-        self.peer_request_mut(index, id)?.sending = true;
-        Some(Outgoing {
-            head,
-            payload: Payload::PeerRequest {
-                device: index,
-                peer_request: id,
-                size,
-                digest,
-            },
-        })
-    }
-
-    /// The socket has taken the pages of a peer request, or failed to.
-    pub fn reply_sent(&mut self, index: DeviceIndex, id: Id, success: bool) {
-        let Some(device) = self.device_mut(index) else {
-            return;
-        };
-        let Some(peer_request) = device.peer_requests.get_mut(id) else {
-            return;
-        };
-        peer_request.sending = false;
-        if success {
-            let sectors = peer_request.sectors();
-            device.counters.sent = device.counters.sent.saturating_add(sectors);
-        }
-        self.release_peer_request(index, id);
-    }
-
-    /// Fills `buffer` with the next bytes for the meta socket; `None` while there is nothing to send.
-    ///
-    /// `buffer` holds at least [`SEND_BUFFER`](super::SEND_BUFFER) bytes; many packets share it.
-    pub fn next_meta_packets(&mut self, buffer: &mut [u8]) -> Option<usize> {
-        if self.connection.phase == Phase::Down {
-            return None;
-        }
-        let mut filled = 0usize;
-        while let Some(rest) = buffer.get_mut(filled..) {
-            if rest.len() < crate::wire::MAX_PACKET_HEAD {
-                break;
-            }
-            let Some(item) = self.connection.meta_queue.pop() else {
-                // Whoever was to be woken for these would find nothing.
-                self.wishes.send_meta = false;
-                break;
-            };
-            filled = filled.saturating_add(self.send_meta_item(item, rest).unwrap_or(0));
-            self.wishes.room = true;
-        }
-        (filled > 0).then_some(filled)
-    }
-
-    fn send_meta_item(&mut self, item: MetaItem, buffer: &mut [u8]) -> Option<usize> {
-        match item {
-            MetaItem::None => None,
-            MetaItem::Ping => self.encode(&Packet::Ping, 0, 0, buffer),
-            MetaItem::PingAck => self.encode(&Packet::PingAck, 0, 0, buffer),
-            MetaItem::BarrierAck { barrier, set_size } => self.encode(
-                &Packet::BarrierAck(BarrierAck { barrier, set_size }),
-                0,
-                0,
-                buffer,
-            ),
-            MetaItem::StateReply { device, code } => {
-                let reply = RequestStateReply {
-                    retcode: code.number(),
-                };
-                match device {
-                    Some(index) => {
-                        let volume = self.volume(index)?;
-                        self.encode(&Packet::StateChangeReply(reply), volume, 0, buffer)
-                    }
-                    None => self.encode(&Packet::ConnStateChangeReply(reply), 0, 0, buffer),
-                }
-            }
-            MetaItem::Block {
-                command,
-                device,
-                sector,
-                block_id,
-                size,
-                sequence,
-            } => {
-                let ack = BlockAck {
-                    sector,
-                    block_id,
-                    size,
-                    seq_num: sequence,
-                };
-                let packet = match command {
-                    Command::RecvAck => Packet::RecvAck(ack),
-                    Command::WriteAck => Packet::WriteAck(ack),
-                    Command::ResyncWriteAck => Packet::ResyncWriteAck(ack),
-                    Command::NegDataReply => Packet::NegDataReply(ack),
-                    Command::NegResyncDataReply => Packet::NegResyncDataReply(ack),
-                    Command::ResyncCancel => Packet::ResyncCancel(ack),
-                    Command::ResyncIsInSync => Packet::ResyncIsInSync(ack),
-                    Command::OvResult => Packet::OvResult(ack),
-                    _ => Packet::NegAck(ack),
-                };
-                self.encode(&packet, self.volume(device)?, 0, buffer)
-            }
-        }
-    }
-}
-
-fn write_packet(
-    request: &Request,
-    id: Id,
-    seq_num: u32,
-    agreed: u32,
-    features: FeatureFlags,
-) -> Packet {
-    let Io {
-        operation,
-        sector,
-        size,
-        ..
-    } = request.io;
-    let flags = write_flags(request, agreed, features);
-    let block_id = id.to_u64();
-    match operation {
-        Operation::Discard => Packet::Trim(Trim {
-            sector,
-            block_id,
-            seq_num,
-            flags,
-            size,
-        }),
-        Operation::WriteZeroes if features.contains(FeatureFlags::WZEROES) => {
-            Packet::Zeroes(Zeroes {
-                sector,
-                block_id,
-                seq_num,
-                flags,
-                size,
-            })
-        }
-        Operation::WriteZeroes => Packet::Trim(Trim {
-            sector,
-            block_id,
-            seq_num,
-            flags,
-            size,
-        }),
-        _ => Packet::Data(Data {
-            sector,
-            block_id,
-            seq_num,
-            flags,
-        }),
-    }
-}
-
-fn write_flags(request: &Request, agreed: u32, features: FeatureFlags) -> DataFlags {
-    let io = &request.io;
-    let zeroes = io.operation == Operation::WriteZeroes;
-    let understands_zeroes = features.contains(FeatureFlags::WZEROES);
-    let discard =
-        io.operation == Operation::Discard || (zeroes && (io.unmap || !understands_zeroes));
-    let written = request.wait_for == WaitFor::Written || request.may_set_in_sync;
-    let flags = DataFlags::NONE
-        .with_if(io.sync, DataFlags::RW_SYNC)
-        .with_if(request.may_set_in_sync, DataFlags::MAY_SET_IN_SYNC)
-        .with_if(io.fua, DataFlags::FUA)
-        .with_if(io.preflush, DataFlags::FLUSH)
-        .with_if(discard, DataFlags::DISCARD)
-        .with_if(zeroes && understands_zeroes, DataFlags::ZEROES)
-        .with_if(
-            agreed >= 100 && request.wait_for == WaitFor::Received,
-            DataFlags::SEND_RECEIVE_ACK,
-        )
-        .with_if(agreed >= 100 && written, DataFlags::SEND_WRITE_ACK);
-    if agreed >= 95 {
-        flags
-    } else {
-        flags.intersection(DataFlags::RW_SYNC.union(DataFlags::MAY_SET_IN_SYNC))
     }
 }

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Pages of the bitmap on their way to the disk, and work on the whole bitmap.
+//!
+//! What has to be durable before what is written down in [`super::metadata`].
+
+use super::activity::TransactionPhase;
+use super::device::{AfterBitmap, BitmapTask, DeviceIndex, TaskPhase};
+use super::effect::Effect;
+use super::metadata::ROOM_FOR_EVICTION;
+use super::Resource;
+use crate::bitmap::PAGE_BYTES;
+use crate::meta::layout::Place;
+use crate::meta::superblock::MetaFlags;
+use crate::state::{Change, DiskState};
+
+/// Bitmap pages that a task keeps on their way at once.
+const PAGES_AT_ONCE: u32 = 16;
+
+impl Resource<'_> {
+    /// Begins work on the whole bitmap. One that is under way goes on with the new aim.
+    pub(super) fn start_bitmap_task(
+        &mut self,
+        index: DeviceIndex,
+        task: BitmapTask,
+        then: AfterBitmap,
+    ) {
+        let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        else {
+            return;
+        };
+        let phase = match task {
+            BitmapTask::SetAll => {
+                disk.superblock.flags = disk.superblock.flags.with(MetaFlags::FULL_SYNC);
+                disk.bitmap.set_all();
+                disk.bitmap.mark_all_dirty();
+                TaskPhase::AnnounceFullSync
+            }
+            BitmapTask::ClearAll => {
+                disk.log_suspended = false;
+                disk.bitmap.clear_all();
+                disk.bitmap.mark_all_dirty();
+                TaskPhase::WritePages
+            }
+            BitmapTask::Write => TaskPhase::WritePages,
+        };
+        disk.metadata.task = Some((task, phase, then));
+        if phase == TaskPhase::AnnounceFullSync {
+            let number = self.superblock_changed(index);
+            if let Some(disk) = self
+                .device_mut(index)
+                .and_then(|device| device.disk.as_mut())
+            {
+                disk.metadata.task_waits_for = number;
+            }
+        }
+        self.progress = true;
+    }
+
+    /// Sends a page on its way; it counts as clean from here on.
+    pub(super) fn write_bitmap_page(&mut self, index: DeviceIndex, page: u64) {
+        let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        else {
+            return;
+        };
+        let Ok(number) = u32::try_from(page) else {
+            return;
+        };
+        disk.bitmap.mark_clean(page);
+        disk.metadata.pages_in_flight = disk.metadata.pages_in_flight.saturating_add(1);
+        disk.metadata.next_page = page.saturating_add(1);
+        self.count_bitmap_write(index);
+        self.disk_io_begins(index);
+        self.effect(Effect::WriteBitmapPage {
+            device: index,
+            page: number,
+        });
+    }
+
+    /// The bytes of a page of the bitmap, and the place on the metadata device where they go.
+    pub fn bitmap_page(
+        &mut self,
+        index: DeviceIndex,
+        page: u32,
+        block: &mut [u8; PAGE_BYTES],
+    ) -> Option<Place> {
+        let disk = self.device_mut(index)?.disk.as_mut()?;
+        disk.bitmap.page_bytes(u64::from(page), block);
+        disk.layout.bitmap_page(u64::from(page))
+    }
+
+    /// A page of the bitmap is durable, or the disk failed to write it.
+    pub fn bitmap_page_written(&mut self, index: DeviceIndex, page: u32, success: bool) {
+        if let Some(device) = self.device_mut(index) {
+            device.counters.bitmap_writes = device.counters.bitmap_writes.saturating_add(1);
+            if let Some(disk) = device.disk.as_mut() {
+                disk.metadata.pages_in_flight = disk.metadata.pages_in_flight.saturating_sub(1);
+                if !success {
+                    disk.bitmap.mark_dirty(u64::from(page));
+                }
+            }
+        }
+        self.metadata_io_done(index, success);
+    }
+
+    /// The next step of work on the whole bitmap, if it is possible now.
+    pub(super) fn advance_bitmap_task(&mut self, index: DeviceIndex) {
+        let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        else {
+            return;
+        };
+        let Some((task, phase, then)) = disk.metadata.task else {
+            return;
+        };
+        match phase {
+            TaskPhase::AnnounceFullSync => {
+                if disk.metadata.superblock_durable >= disk.metadata.task_waits_for {
+                    disk.metadata.task = Some((task, TaskPhase::WritePages, then));
+                    self.advance_bitmap_task(index);
+                }
+            }
+            TaskPhase::WritePages => {
+                if self.write_dirty_pages(index) {
+                    self.pages_are_durable(index, task, then);
+                }
+            }
+            TaskPhase::RetractFullSync => {
+                if disk.metadata.superblock_durable >= disk.metadata.task_waits_for {
+                    disk.metadata.task = None;
+                    self.bitmap_task_done(index, then);
+                }
+            }
+        }
+    }
+
+    /// Writes some more of the dirty pages; true when all are durable.
+    fn write_dirty_pages(&mut self, index: DeviceIndex) -> bool {
+        loop {
+            let room = self.effect_room() > ROOM_FOR_EVICTION;
+            let Some(disk) = self
+                .device_mut(index)
+                .and_then(|device| device.disk.as_mut())
+            else {
+                return false;
+            };
+            if disk.metadata.transaction != TransactionPhase::None || disk.failed {
+                return false;
+            }
+            let next = if disk.metadata.pages_in_flight == 0 {
+                0
+            } else {
+                disk.metadata.next_page
+            };
+            let Some(page) = disk.bitmap.next_dirty(next) else {
+                // What was changed again while it was on its way waits for the others.
+                return disk.metadata.pages_in_flight == 0;
+            };
+            if disk.metadata.pages_in_flight >= PAGES_AT_ONCE || !room {
+                return false;
+            }
+            self.write_bitmap_page(index, page);
+        }
+    }
+
+    fn pages_are_durable(&mut self, index: DeviceIndex, task: BitmapTask, then: AfterBitmap) {
+        if task != BitmapTask::SetAll {
+            if let Some(disk) = self
+                .device_mut(index)
+                .and_then(|device| device.disk.as_mut())
+            {
+                disk.metadata.task = None;
+            }
+            self.bitmap_task_done(index, then);
+            return;
+        }
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            disk.superblock.flags = disk.superblock.flags.without(MetaFlags::FULL_SYNC);
+        }
+        let number = self.superblock_changed(index);
+        if let Some(disk) = self
+            .device_mut(index)
+            .and_then(|device| device.disk.as_mut())
+        {
+            disk.metadata.task_waits_for = number;
+            disk.metadata.task = Some((task, TaskPhase::RetractFullSync, then));
+        }
+    }
+
+    fn bitmap_task_done(&mut self, index: DeviceIndex, then: AfterBitmap) {
+        if let Some(device) = self.device_mut(index) {
+            device.retry_waiting = true;
+        }
+        self.progress = true;
+        match then {
+            AfterBitmap::Nothing => {}
+            AfterBitmap::SendBitmap => self.queue_bitmap(index),
+            AfterBitmap::StartSync => self.start_requested_sync(index),
+            AfterBitmap::Detach => {
+                let _ = self.change(index, Change::none().disk(DiskState::Failed), true);
+            }
+        }
+    }
+}
