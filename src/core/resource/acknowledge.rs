@@ -186,8 +186,8 @@ impl Resource<'_> {
         if !mirrors(&device.state) {
             return;
         }
-        let cleared = device.set_in_sync(sector, size);
-        self.resync_advanced(index, cleared);
+        device.set_in_sync(sector, size);
+        self.resync_advanced(index);
     }
 
     /// `P_NEG_ACK`: the peer's disk failed, or it has none.

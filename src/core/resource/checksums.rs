@@ -75,10 +75,10 @@ impl Resource<'_> {
         id: Id,
         peer_request: &PeerRequest,
     ) {
-        let cleared = self.device_mut(index).map_or(0, |device| {
+        if let Some(device) = self.device_mut(index) {
             device.count_equal_checksums(peer_request.sectors());
-            device.set_in_sync(peer_request.sector, peer_request.size)
-        });
+            device.set_in_sync(peer_request.sector, peer_request.size);
+        }
         self.acknowledge(
             Command::ResyncIsInSync,
             index,
@@ -88,7 +88,7 @@ impl Resource<'_> {
             0,
         );
         self.release_peer_request(index, id);
-        self.resync_advanced(index, cleared);
+        self.resync_advanced(index);
     }
 
     /// Target: `P_RS_IS_IN_SYNC`
@@ -114,10 +114,10 @@ impl Resource<'_> {
         device.resync.in_flight = device.resync.in_flight.saturating_sub(sectors);
         device.resync.pace.delivered(sectors);
         device.count_equal_checksums(sectors);
-        let cleared = device.set_in_sync(ack.sector, ack.size);
+        device.set_in_sync(ack.sector, ack.size);
         self.release_peer_request(index, id);
         self.wishes.send_data = true;
-        self.resync_advanced(index, cleared);
+        self.resync_advanced(index);
         Ok(())
     }
 }

@@ -465,7 +465,7 @@ impl<'m> Device<'m> {
 
     /// Marks the blocks that lie wholly in `size` bytes from `sector` as equal to the peer's. The last block of the
     /// device may be a short one.
-    pub(super) fn set_in_sync(&mut self, sector: u64, size: u32) -> u64 {
+    pub(super) fn set_in_sync(&mut self, sector: u64, size: u32) {
         let end = sector.saturating_add(u64::from(size >> 9));
         let whole_end = if end >= self.size {
             end.saturating_add(7) / 8
@@ -473,12 +473,11 @@ impl<'m> Device<'m> {
             end / 8
         };
         let first = sector.saturating_add(7) / 8;
-        let Some(disk) = self.disk.as_mut() else {
-            return 0;
+        let Some(last) = whole_end.checked_sub(1).filter(|last| *last >= first) else {
+            return;
         };
-        match whole_end.checked_sub(1) {
-            Some(last) if last >= first => disk.bitmap.clear_range(first, last),
-            _ => 0,
+        if let Some(disk) = self.disk.as_mut() {
+            disk.bitmap.clear_range(first, last);
         }
     }
 

@@ -34,9 +34,9 @@ impl<'m> Resource<'m> {
         let syncing = device.state.connection >= ConnectionState::SyncSource
             && device.state.connection <= ConnectionState::PausedSyncT;
         if syncing && peer_request.flags.contains(DataFlags::MAY_SET_IN_SYNC) {
-            let cleared = device.set_in_sync(peer_request.sector, peer_request.size);
+            device.set_in_sync(peer_request.sector, peer_request.size);
             self.acknowledge_peer_request(Command::ResyncWriteAck, index, peer_request);
-            self.resync_advanced(index, cleared);
+            self.resync_advanced(index);
         } else if self.wants_write_ack(peer_request) {
             self.acknowledge_peer_request(Command::WriteAck, index, peer_request);
         }

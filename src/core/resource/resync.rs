@@ -112,15 +112,11 @@ impl Resource<'_> {
             .in_flight
             .saturating_sub(peer_request.sectors());
         device.resync.pace.delivered(peer_request.sectors());
-        let mut cleared = 0;
-        if success {
-            cleared = device.set_in_sync(peer_request.sector, peer_request.size);
-        } else {
-            device.count_failed_blocks(peer_request.sector, peer_request.size);
-        }
         let command = if success {
+            device.set_in_sync(peer_request.sector, peer_request.size);
             Command::ResyncWriteAck
         } else {
+            device.count_failed_blocks(peer_request.sector, peer_request.size);
             Command::NegAck
         };
         self.acknowledge(
@@ -132,7 +128,7 @@ impl Resource<'_> {
             0,
         );
         self.wishes.send_data = true;
-        self.resync_advanced(index, cleared);
+        self.resync_advanced(index);
     }
 
     /// `P_NEG_RS_DREPLY`, `P_RS_CANCEL`: the source cannot (`failed`), or will not now, send blocks that were asked for.
@@ -166,7 +162,7 @@ impl Resource<'_> {
         }
         self.release_peer_request(index, id);
         self.wishes.send_data = true;
-        self.resync_advanced(index, 0);
+        self.resync_advanced(index);
         Ok(())
     }
 
@@ -175,11 +171,11 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             device.count_failed_blocks(sector, size);
         }
-        self.resync_advanced(index, 0);
+        self.resync_advanced(index);
     }
 
     /// Blocks came in sync, or failed for good.
-    pub(super) fn resync_advanced(&mut self, index: DeviceIndex, _cleared: u64) {
+    pub(super) fn resync_advanced(&mut self, index: DeviceIndex) {
         let now = self.now;
         let Some(device) = self.device_mut(index) else {
             return;
