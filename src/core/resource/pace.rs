@@ -330,5 +330,4 @@ impl Courtesy {
 }
 
 #[cfg(test)]
-#[path = "pace/tests.rs"]
 mod tests;
