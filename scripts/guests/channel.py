@@ -9,7 +9,7 @@ import threading
 import time
 
 HEADER = struct.Struct("<IBI")
-RUN, INPUT, END_OF_INPUT, SIGNAL = 1, 2, 3, 4  # to the guest
+RUN, INPUT, END_OF_INPUT, SIGNAL, READ = 1, 2, 3, 4, 5  # to the guest
 HELLO, OUTPUT, ERROR, EXIT = 10, 11, 12, 13  # from the guest
 CHUNK = 65536
 
@@ -144,11 +144,19 @@ class Channel:
     def start(self, command, terminal=False, on_output=None):
         """Starts a command: a string for the shell, or a list of arguments."""
         arguments = ["/bin/sh", "-c", command] if isinstance(command, str) else [str(word) for word in command]
+        words = "\0".join(["t" if terminal else "p", *arguments])
+        return self._begin(RUN, words, command if isinstance(command, str) else " ".join(arguments), on_output)
+
+    def read(self, path):
+        """Starts to read a file; what it holds is the output. The agent does nothing else meanwhile: not for files that let one wait."""
+        return self._begin(READ, str(path), f"read {path}")
+
+    def _begin(self, kind, words, title, on_output=None):
         with self._lock:
             number, self._next = self._next, self._next + 1
-            running = Running(self, number, command if isinstance(command, str) else " ".join(arguments), on_output)
+            running = Running(self, number, title, on_output)
             self._commands[number] = running
-        self.send(number, RUN, "\0".join(["t" if terminal else "p", *arguments]).encode())
+        self.send(number, kind, words.encode())
         if self._lost.is_set():
             running._ended.set()
         return running

@@ -85,7 +85,7 @@ class Guest:
 
     def _uptime(self):
         """What the guest calls its age, between two looks at the clock of the host."""
-        return time.monotonic(), float(self.text("cat /proc/uptime").split()[0]), time.monotonic()
+        return time.monotonic(), float(self.get("/proc/uptime").split()[0]), time.monotonic()
 
     def _wait_ready(self, timeout):
         timeout *= self._lab.patience
@@ -149,8 +149,10 @@ class Guest:
         self.run(["/bin/sh", "-c", script, "put", path, f"{mode:o}"], timeout, input=source)
 
     def get(self, path, timeout=60):
-        """The bytes of a file in the guest."""
-        return self.run(["cat", path], timeout).stdout
+        """The bytes of a file in the guest, which must not let one wait."""
+        if self._channel is None:
+            raise GuestLost(f"{self.name} was never started")
+        return self._channel.read(path).wait(timeout * self._lab.patience).check().stdout
 
     def wait_until(self, command, timeout=30, interval=0.3):
         """Runs a command again and again until its code is 0; TimeLimit with its last output when it never is."""

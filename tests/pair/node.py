@@ -34,6 +34,10 @@ class Node:
         """Standard output of a command."""
         return self.run(command, limit).text
 
+    def file(self, path, limit=COMMAND_SECONDS):
+        """The text of a file that answers at once, as those of /proc and /sys do."""
+        return self.guest.get(path, limit).decode(errors="replace")
+
     def spawn(self, command):
         """Starts a command; it is killed at the end of the scenario."""
         running = self.guest.spawn(command)
@@ -62,9 +66,10 @@ class Node:
         """modprobe, and that it is the driver that was asked for. The kernel's own one is the one that modprobe finds
         when it ignores what is installed beside it."""
         self.run(f"modprobe {'' if self.driver == 'rust' else '--ignore-install'} drbd {parameters}")
-        start, size = self.text("cat /sys/module/drbd/sections/.text; sed -n 's/^drbd \\([0-9]*\\) .*/\\1/p' /proc/modules").split()
-        self._code.add(range(int(start, 16), int(start, 16) + int(size)))
-        out_of_tree = "O" in self.text("cat /sys/module/drbd/taint")
+        start = int(self.file("/sys/module/drbd/sections/.text"), 16)
+        (size,) = (int(line.split()[1]) for line in self.file("/proc/modules").splitlines() if line.startswith("drbd "))
+        self._code.add(range(start, start + size))
+        out_of_tree = "O" in self.file("/sys/module/drbd/taint")
         expect(out_of_tree, self.driver == "rust", f"{self.name}: the driver is not the kernel's own")
 
     def unload(self):
@@ -75,7 +80,7 @@ class Node:
 
     def devices(self):
         """All minors of /proc/drbd."""
-        return proc.parse(self.text("cat /proc/drbd"))
+        return proc.parse(self.file("/proc/drbd"))
 
     def device(self, minor=0):
         """One minor of /proc/drbd."""
@@ -97,7 +102,7 @@ class Node:
 
     def size(self, minor=0):
         """Bytes of /dev/drbdN."""
-        return 512 * int(self.text(f"cat /sys/block/drbd{minor}/size"))
+        return 512 * int(self.file(f"/sys/block/drbd{minor}/size"))
 
     def uuids(self, minor=0):
         """Generation identifiers: current, bitmap, two of history; the lowest bit, which marks a Primary, taken away."""

@@ -11,7 +11,7 @@ import struct
 import time
 
 HEADER = struct.Struct("<IBI")
-RUN, INPUT, END_OF_INPUT, SIGNAL = 1, 2, 3, 4  # from the host
+RUN, INPUT, END_OF_INPUT, SIGNAL, READ = 1, 2, 3, 4, 5  # from the host
 HELLO, OUTPUT, ERROR, EXIT = 10, 11, 12, 13  # to the host
 CHUNK = 65536
 
@@ -110,6 +110,9 @@ class Agent:
                 self.send(number, ERROR, f"{arguments[0].decode()}: {error.strerror}\n".encode())
                 self.send(number, EXIT, struct.pack("<i", 127))
             return
+        if kind == READ:
+            self.read_file(number, data)
+            return
         command = self.commands.get(number)
         if command is None:
             return
@@ -124,6 +127,17 @@ class Agent:
                 os.killpg(command.pid, data[0])
             except ProcessLookupError:
                 pass
+
+    def read_file(self, number, path):
+        """As cat does, but no process is needed for it, which costs an emulated CPU a fiftieth of a second."""
+        try:
+            with open(path, "rb", buffering=0) as file:
+                self.send(number, OUTPUT, file.readall())
+            code = 0
+        except OSError as error:
+            self.send(number, ERROR, f"{path.decode()}: {error.strerror}\n".encode())
+            code = 1
+        self.send(number, EXIT, struct.pack("<i", code))
 
     def read_port(self):
         data = os.read(self.port, CHUNK)
