@@ -65,6 +65,9 @@ def main():
         runner.summary()
         if options.look or (options.keep and not passed):
             converse(cluster)
+    if passed:
+        for disk in folder.glob("*/disk*.raw"):
+            disk.unlink()
     return 0 if passed else 1
 
 

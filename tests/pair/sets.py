@@ -18,8 +18,8 @@ SETS = {
         "options.adjust",
         "options.handlers_run",
     ],
-    # What every change has to pass in each role, with the kernel's own driver as the peer and without: something of each part of
-    # the data path. `make matrix` has all of it, and takes hours.
+    # What every change has to pass in each role before anything else, with the kernel's own driver as the peer and without:
+    # something of each part of the data path.
     "matrix": [
         "protocols",
         "discard.ranges",
@@ -56,6 +56,6 @@ SETS = {
     "long": ["load.ext4_a", "load.ext4_b", "load.ext4_c", "load.xfs_a", "load.xfs_b", "load.xfs_c"],
 }
 
-# The set `rest` is what these leave out of the scenarios for two nodes. Each change has to pass a third of it in each role, and
-# another third with the next change.
+# The set `rest` is what these leave out of the scenarios for two nodes. Each change has to pass it in each role, as far as there
+# is time, in three parts that take turns in being first.
 ELSEWHERE = [title for name in ("matrix", "handover", "slow", "long") for title in SETS[name]]
