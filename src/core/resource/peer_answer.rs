@@ -47,7 +47,8 @@ impl<'m> Resource<'m> {
         self.wants_ack(peer_request, DataFlags::SEND_RECEIVE_ACK, Protocol::B)
     }
 
-    fn wants_write_ack(&self, peer_request: &PeerRequest) -> bool {
+    /// Whether the peer waits for the word that its data is on the disk: protocol C.
+    pub(super) fn wants_write_ack(&self, peer_request: &PeerRequest) -> bool {
         self.wants_ack(peer_request, DataFlags::SEND_WRITE_ACK, Protocol::C)
     }
 
