@@ -28,6 +28,19 @@ def load(node, *options):
     node.fio("--rw=randwrite", "--bs=4k", "--offset=8m", "--size=2m", *options)
 
 
+def all_confirmed(node):
+    """Waits until the peer has confirmed all writes and their barriers, the last of which a sender makes when it finds nothing else to do."""
+    for pause in (1, 0):
+        node.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
+        node.run(f"sleep {pause}")
+
+
+def epochs(seen):
+    """How many writes each barrier of this capture stands for, by what its acknowledgement says."""
+    sent = {packet.numbers("I") for packet in seen if packet.command == wire.BARRIER}
+    return [packet.numbers("II")[1] for packet in seen if packet.command == wire.BARRIER_ACK and packet.numbers("I") in sent]
+
+
 @scenario()
 def acknowledgements(c):
     """A, B, C, changed while connected: on the cable, each write asks for and gets the answer of its protocol, and barriers count all."""
@@ -36,9 +49,10 @@ def acknowledgements(c):
     for letter, flag, answer in (("A", 0, None), ("B", wire.SEND_RECEIVE_ACK, wire.RECV_ACK), ("C", wire.SEND_WRITE_ACK, wire.WRITE_ACK)):
         use_protocol(c, c.b if letter == "B" else c.a, letter)
         load(c.a, "--io_size=4k")
+        all_confirmed(c.a)
         capture = wire.Capture(c.b)
         load(c.a, f"--io_size={4 * WRITES}k", "--iodepth=4")
-        c.a.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
+        all_confirmed(c.a)
         seen = capture.stop()
         writes = [packet for packet in seen if packet.command == wire.DATA]
         expect(len(writes), WRITES, f"writes on the cable, protocol {letter}")
@@ -46,8 +60,7 @@ def acknowledgements(c):
         expect(asked, {flag}, f"answers that writes ask for, protocol {letter}")
         answers = collections.Counter(packet.command for packet in seen if packet.command in (wire.RECV_ACK, wire.WRITE_ACK, wire.NEG_ACK))
         expect(dict(answers), {answer: WRITES} if answer else {}, f"answers, protocol {letter}")
-        counted = sum(packet.numbers("II")[1] for packet in seen if packet.command == wire.BARRIER_ACK)
-        expect(counted, WRITES, f"writes that barriers acknowledged, protocol {letter}")
+        expect(sum(epochs(seen)), WRITES, f"writes that barriers acknowledged, protocol {letter}")
         c.expect_equal()
 
 
@@ -59,10 +72,11 @@ def epoch_size(c):
     for limit in (7, 1, 20000):
         net_options(c, f"--max-epoch-size={limit}")
         load(c.a, "--io_size=4k")
+        all_confirmed(c.a)
         capture = wire.Capture(c.b)
         load(c.a, "--io_size=400k", "--iodepth=16")
-        c.a.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
-        sizes = [packet.numbers("II")[1] for packet in capture.stop() if packet.command == wire.BARRIER_ACK]
+        all_confirmed(c.a)
+        sizes = epochs(capture.stop())
         expect(sum(sizes), 100, "writes that barriers acknowledged")
         expect_that(max(sizes) <= limit, f"epochs of at most {limit} writes: {sizes}")
         expect_that(limit != 20000 or max(sizes) > 7, f"epochs are as large as they may be: {sizes}")
@@ -110,7 +124,7 @@ def write_ordering(c):
                 c.a.run(f"dd if=/dev/urandom of=/dev/drbd0 bs=4k count=8 seek={extent * 1024 + 4} oflag=direct conv=notrunc status=none")
                 for node in c.nodes:
                     expect(node.device().write_ordering, letter, f"{node.name}: write ordering with {what}")
-                c.a.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
+                all_confirmed(c.a)
                 c.a.run("sleep 1")
                 done = {node.name: flushes(node) - before[node.name] for node in c.nodes}
                 expect(done["beta"] > 0, disk_flushes == "yes", f"flushes of the peer's disk with {what}: {done}")
@@ -171,5 +185,5 @@ def pieces_of_a_load(c, setting):
     # Seen where it is sent: on its way the network may join it again.
     capture = wire.Capture(c.a)
     load(c.a, "--io_size=1m", "--iodepth=32", "--iodepth_batch=32")
-    c.a.guest.wait_until("grep -q ' pe:0 .* ap:0 ep:[01] ' /proc/drbd", 60)
+    all_confirmed(c.a)
     return capture.segments(c.addresses(c.a)[0])
