@@ -82,7 +82,7 @@ pub trait Checker {
         _node: usize,
         _volume: u8,
         _sector: u64,
-        _sectors: u64,
+        _values: &[u64],
     ) -> Verdict {
         Ok(())
     }

@@ -12,6 +12,7 @@ use drbd_core::resource::request::Operation;
 
 use crate::disk::Disk;
 use crate::node::{DiskIo, Life};
+use crate::shell::key;
 use crate::world::{Ev, Moment, World};
 
 impl World<'_> {
@@ -160,8 +161,12 @@ impl World<'_> {
             .filter(|request| request.purpose == Purpose::ResyncWrite && !request.orphaned);
         if let Some((sector, sectors)) = request.map(|request| (request.sector, request.sectors()))
         {
+            let life = self.nodes[node].life.as_ref();
+            let pages = life.and_then(|life| life.peer_pages.get(&key(device, id)));
+            // Zeros come without pages.
+            let values = pages.map_or_else(|| vec![0; sectors as usize], Vec::clone);
             self.check(|checker, world| {
-                checker.resync_writes(world, node, device.0, sector, sectors)
+                checker.resync_writes(world, node, device.0, sector, &values)
             });
         }
     }
