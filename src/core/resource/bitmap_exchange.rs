@@ -7,6 +7,7 @@
 
 use super::connection::DataItem;
 use super::device::{BitmapExchange, Device, DeviceIndex};
+use super::log::LogMessage;
 use super::receive::{Head, ReceiveError, Received};
 use super::Resource;
 use crate::num::{u64_to_usize, usize_to_u64};
@@ -21,9 +22,12 @@ impl Resource<'_> {
     /// A new exchange begins. One that was given up may not have had its turn in the queue.
     pub(super) fn begin_bitmap_exchange(&mut self, index: DeviceIndex) {
         if let Some(device) = self.device_mut(index) {
-            let waits = u32::from(device.exchange.sending);
+            let given_up = device.exchange;
             device.exchange = BitmapExchange {
-                overtaken: device.exchange.overtaken.saturating_add(waits),
+                overtaken: given_up
+                    .overtaken
+                    .saturating_add(u32::from(given_up.sending)),
+                broken_off: given_up.broken_off || given_up.is_sent_in_part(),
                 ..BitmapExchange::default()
             };
         }
@@ -40,8 +44,24 @@ impl Resource<'_> {
             return true;
         }
         let exchanging = device.exchanges_bitmaps();
-        device.exchange.sending &= exchanging;
+        if !exchanging {
+            device.exchange.broken_off |= device.exchange.is_sent_in_part();
+            device.exchange.sending = false;
+        }
         !exchanging
+    }
+
+    /// It is the turn of our bitmap, and one before it was broken off. A peer that has not heard why would take this one for the
+    /// rest of that, and its bits for those of other blocks: both connect anew. Answers whether it is so.
+    pub(super) fn bitmap_was_broken_off(&mut self, index: DeviceIndex) -> bool {
+        let broken_off = self
+            .device(index)
+            .is_some_and(|device| device.exchange.broken_off);
+        if broken_off {
+            self.log(index, LogMessage::BitmapBrokenOff);
+            self.connection_failed(ConnectionState::NetworkFailure);
+        }
+        broken_off
     }
 
     /// Our bitmap goes out as soon as what is queued before it has gone.
@@ -223,16 +243,21 @@ impl Resource<'_> {
     }
 
     /// The exchange was given up here before the peer knew, and what is left of it may come after a new disk. Where nothing was given
-    /// up, the peer has begun an exchange alone.
+    /// up, the peer has begun an exchange alone, or anew: what it wrote in between is not in the bitmap that we took for its answer.
     fn bitmap_in_vain(&mut self, index: DeviceIndex) {
-        let never_began = self.device(index).is_some_and(|device| {
-            device.state.connection == ConnectionState::Connected
-                && device.state.disk >= DiskState::Inconsistent
-        });
-        if never_began {
-            let why = "no resync was about to begin here";
-            self.compare_anew(index, Command::Bitmap, why);
-        }
+        let Some(device) = self.device(index) else {
+            return;
+        };
+        let why = match device.state.connection {
+            ConnectionState::Connected if device.state.disk >= DiskState::Inconsistent => {
+                "no resync was about to begin here"
+            }
+            ConnectionState::WFSyncUUID if device.exchange.received => {
+                "the second one for a resync"
+            }
+            _ => return,
+        };
+        self.compare_anew(index, Command::Bitmap, why);
     }
 
     fn bitmap_received(&mut self, index: DeviceIndex) {
@@ -282,6 +307,13 @@ fn disk_words(resource: &Resource<'_>, index: DeviceIndex, first_word: u64, targ
         .and_then(|device| device.disk.as_ref())
     {
         disk.bitmap.copy_words(first_word, target);
+    }
+}
+
+impl BitmapExchange {
+    /// Some packets of our bitmap have gone, and others have not.
+    fn is_sent_in_part(&self) -> bool {
+        self.sending && self.send_position > 0
     }
 }
 

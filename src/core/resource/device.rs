@@ -118,6 +118,8 @@ pub struct BitmapExchange {
     pub received: bool,
     /// Turns to send a bitmap that still wait in the queue, of exchanges that were given up.
     pub overtaken: u32,
+    /// One of them was sent in part over this link.
+    pub broken_off: bool,
 }
 
 /// A change of the whole bitmap that must be durable before something else happens.

@@ -207,6 +207,8 @@ pub enum LogMessage {
     ResyncFailedBlocks(u64),
     /// Blocks that had failed are in sync now: the source may have ended for them.
     ResyncOfFailedBlocks,
+    /// A bitmap was sent in part, and another one is to follow.
+    BitmapBrokenOff,
     /// A pause of the resync begins.
     ResyncSuspended,
     /// A pause of the resync ends.
@@ -454,6 +456,10 @@ impl fmt::Display for LogMessage {
             Self::ResyncOfFailedBlocks => write!(
                 f,
                 "Blocks that had failed are in sync now, which the peer may not know: connecting anew."
+            ),
+            Self::BitmapBrokenOff => write!(
+                f,
+                "A bitmap was broken off, and the peer may take the next one for the rest of it: connecting anew."
             ),
             Self::ResyncSuspended => write!(f, "Resync suspended"),
             Self::ResyncContinues => write!(f, "Syncer continues."),

@@ -85,6 +85,9 @@ impl Resource<'_> {
                     self.room_in_data_queue();
                     continue;
                 }
+                if self.bitmap_was_broken_off(index) {
+                    return None;
+                }
                 let (head, finished) = self.next_bitmap_packet(index, buffer);
                 if finished {
                     self.connection.data_queue.pop();

@@ -96,7 +96,7 @@ impl World<'_> {
                 ended: None,
                 values: values.to_vec(),
                 peer_boot: self.nodes[1 - node].boot,
-                peer_attaches: self.nodes[1 - node].attached_over.len(),
+                peer_attaches: self.nodes[1 - node].attaches,
                 link: self.mirroring_link(node, volume),
                 good_disk: self.disk_is_good(node, volume),
                 protocol: self.nodes[node].net.wire_protocol,

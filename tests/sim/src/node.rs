@@ -156,8 +156,8 @@ pub struct Node<'a> {
     pub passed_on: bool,
     /// The same for reading data alone.
     pub read_faults: u64,
-    /// The link that was there when a disk was attached, if any: one for each time.
-    pub attached_over: Vec<Option<u32>>,
+    /// How often a disk was attached.
+    pub attaches: usize,
     /// In directed stories: how kinds of work go.
     pub habits: Vec<Habit>,
 }

@@ -66,8 +66,7 @@ impl<'a> World<'a> {
         let device = DeviceIndex(volume);
         let arena = self.arena;
         self.begin_attach(node, device)?;
-        let link = self.current_link(node);
-        self.nodes[node].attached_over.push(link);
+        self.nodes[node].attaches += 1;
         let found = match metadata::open(&mut self.nodes[node].disks[usize::from(volume)]) {
             Ok(found) => found,
             Err(why) => {

@@ -40,7 +40,7 @@ impl Checker for Acknowledged {
             && world.nodes[peer].life.is_some()
             && !world.nodes[peer].passed_on
             && world.nodes[peer].boot == record.peer_boot
-            && world.nodes[peer].attached_over.len() == record.peer_attaches
+            && world.nodes[peer].attaches == record.peer_attaches
         {
             check_content(world, peer, number, record)?;
         }

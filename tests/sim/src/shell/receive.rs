@@ -333,14 +333,6 @@ impl World<'_> {
             .is_some_and(|link| link.damaged[1 - node])
     }
 
-    /// A disk was attached, given up, and attached again before the peer answered: the protocol does not say which of them an answer,
-    /// and the bitmap behind it, is about.
-    fn answers_are_mixed(&self, node: usize) -> bool {
-        let link = self.current_link(node);
-        let over = &self.nodes[node].attached_over;
-        link.is_some() && over.iter().filter(|over| **over == link).count() > 1
-    }
-
     fn refused(&mut self, node: usize, error: ReceiveError) -> Step {
         self.tell(node, || format!("refuses a packet: {error:?}"));
         let stranger = self
@@ -348,12 +340,9 @@ impl World<'_> {
             .and_then(|link| self.links.get(&link))
             .is_some_and(|link| link.stranger);
         let damaged = error == ReceiveError::Corrupt && self.was_damaged(node);
-        let mixed = error == ReceiveError::Malformed("a bitmap that does not fit")
-            && self.answers_are_mixed(node);
         if !self.garbage
             && !stranger
             && !damaged
-            && !mixed
             && self.peers_know_each_other(node)
             && !matches!(error, ReceiveError::GoingDown | ReceiveError::Incompatible)
         {

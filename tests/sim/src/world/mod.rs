@@ -135,7 +135,7 @@ impl<'a> World<'a> {
                 faults: 0,
                 passed_on: false,
                 read_faults: 0,
-                attached_over: Vec::new(),
+                attaches: 0,
                 habits: Vec::new(),
             });
         }
