@@ -7,6 +7,7 @@
 //! broken, as is what any checker has to say.
 
 mod ahead;
+mod bitmaps;
 mod corrected;
 mod diskless;
 mod early_target;
@@ -55,6 +56,8 @@ pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AND_UNREADABLE,
     &ahead::AHEAD_WHILE_ASKING,
     &ahead::AHEAD_WHILE_INVALIDATING,
+    &bitmaps::BROKEN_OFF,
+    &bitmaps::SENT_TWICE,
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
     &diskless::BOTH_DISKS,
