@@ -153,6 +153,8 @@ class Cluster:
     def ready(self, *resources):
         """up() on equal disks, with the initial sync skipped: both UpToDate at once, both Secondary."""
         self.up(*resources, equal=True)
+        # The peer's word that it is connected, with a disk that is still Inconsistent, must not come behind the command.
+        time.sleep(self.patience)
         for volume in self.volumes():
             self.a.setup(f"new-current-uuid --clear-bitmap {volume.minor}")
         self.wait(disk="UpToDate", peer_disk="UpToDate", connection="Connected", out_of_sync=0)
