@@ -91,6 +91,8 @@ pub struct Resync {
     pub in_flight: u64,
     /// Target: how much may be asked for.
     pub(super) pace: Pace,
+    /// Target: since when nothing is under way, and what is left waits for answers to a resync before.
+    pub(super) waits_since: Option<u64>,
     /// Target: all is written; the peer has all acknowledgements when it has answered this many pings.
     pub finish_after_ping: Option<u64>,
     /// Recent points of the way: when, and how many blocks were left.

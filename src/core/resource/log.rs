@@ -207,6 +207,8 @@ pub enum LogMessage {
     ResyncFailedBlocks(u64),
     /// Blocks that had failed are in sync now: the source may have ended for them.
     ResyncOfFailedBlocks,
+    /// What is left of a resync was asked for by the one before, and the source does not answer.
+    ResyncAnswersLost,
     /// A bitmap was sent in part, and another one is to follow.
     BitmapBrokenOff,
     /// A pause of the resync begins.
@@ -456,6 +458,10 @@ impl fmt::Display for LogMessage {
             Self::ResyncOfFailedBlocks => write!(
                 f,
                 "Blocks that had failed are in sync now, which the peer may not know: connecting anew."
+            ),
+            Self::ResyncAnswersLost => write!(
+                f,
+                "The peer does not send blocks that a resync before has asked for: connecting anew."
             ),
             Self::BitmapBrokenOff => write!(
                 f,

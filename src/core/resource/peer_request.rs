@@ -106,6 +106,13 @@ impl PeerRequest {
         matches!(self.purpose, Purpose::VerifySource | Purpose::VerifyTarget)
     }
 
+    /// Whether blocks were asked for, for a resync that was given up, and have not come: they will not be written.
+    pub fn is_given_up(&self) -> bool {
+        self.orphaned
+            && self.purpose == Purpose::ResyncWrite
+            && matches!(self.stage, Stage::Requested | Stage::Receiving)
+    }
+
     /// Whether it changes the disk.
     pub fn is_write(&self) -> bool {
         matches!(self.purpose, Purpose::Write | Purpose::ResyncWrite)

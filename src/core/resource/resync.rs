@@ -77,9 +77,13 @@ impl Resource<'_> {
     /// since they were read, and be marked.
     pub(super) fn forget_resync_requests(&mut self, index: DeviceIndex) {
         if let Some(device) = self.device_mut(index) {
+            let mut given_up = false;
             for (_, request) in device.peer_requests.iter_mut() {
                 request.orphaned |= request.purpose == Purpose::ResyncWrite;
+                given_up |= request.is_given_up();
             }
+            // Writes of applications need not wait for them any more.
+            self.progress |= given_up && device.retry_if_any_wait();
         }
     }
 

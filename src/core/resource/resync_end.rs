@@ -154,7 +154,7 @@ impl Device<'_> {
     }
 
     /// Whether all blocks of a resync are equal, or failed.
-    fn nothing_is_left(&self) -> bool {
+    pub(super) fn nothing_is_left(&self) -> bool {
         let left = self.disk.as_ref().map_or(0, |disk| disk.bitmap.weight());
         left <= self.resync.failed
     }

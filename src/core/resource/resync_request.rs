@@ -3,6 +3,7 @@
 //! What the target of a resync asks for next.
 
 use super::device::{Device, DeviceIndex, Resync};
+use super::log::LogMessage;
 use super::peer_request::{PeerRequest, Purpose, Stage};
 use super::request::Operation;
 use super::send::{Outgoing, Payload};
@@ -57,6 +58,32 @@ impl Resource<'_> {
             head,
             payload: Payload::None,
         })
+    }
+
+    /// A source of 8.4 throws away what it was asked for when it finds that the target's disk is gone, and answers nothing. If the disk
+    /// comes back, those blocks cannot be asked for again: nobody could tell an answer that is late from the new one, and the
+    /// block may have changed in between. Where nothing else is left, both connect anew.
+    pub(super) fn check_lost_answers(&mut self) {
+        let now = self.now;
+        let patience = self
+            .connection
+            .conf
+            .as_ref()
+            .map_or(u64::MAX, |conf| u64::from(conf.timeout).saturating_mul(100));
+        for index in self.indices() {
+            let Some(device) = self.device_mut(index) else {
+                continue;
+            };
+            if !device.waits_for_lost_answers() {
+                device.resync.waits_since = None;
+                continue;
+            }
+            let since = *device.resync.waits_since.get_or_insert(now);
+            if now.saturating_sub(since) > patience {
+                self.log(index, LogMessage::ResyncAnswersLost);
+                return self.connection_failed(ConnectionState::NetworkFailure);
+            }
+        }
     }
 
     /// A peer request for the next blocks that differ, if the window and the rate allow one: it, sector, bytes, and
@@ -117,6 +144,16 @@ impl Resync {
 }
 
 impl Device<'_> {
+    fn waits_for_lost_answers(&self) -> bool {
+        self.state.connection == ConnectionState::SyncTarget
+            && self.resync.in_flight == 0
+            && !self.nothing_is_left()
+            && self
+                .peer_requests
+                .iter()
+                .any(|(_, request)| request.is_given_up())
+    }
+
     /// The next blocks that differ and that nobody works on: sector and sectors.
     /// With a unit a request does not cross a multiple of it, and is all of one where that can be.
     fn next_blocks(&mut self, most: u64, unit: Option<u64>) -> Option<(u64, u64)> {
@@ -201,6 +238,23 @@ impl Device<'_> {
         Some(id)
     }
 
+    /// Whether nothing is under way that an application's write to this range has to wait for.
+    pub(super) fn is_free_for_write(&self, sector: u64, sectors: u64) -> bool {
+        let in_the_way = |entry| {
+            self.peer_request_of(entry)
+                .is_none_or(|(_, request)| !request.is_given_up())
+        };
+        self.overlap.find(sector, sectors, in_the_way).is_none()
+    }
+
+    /// The peer request that has this place in the overlap index; `None` for an application's request.
+    fn peer_request_of(&self, entry: u32) -> Option<(Id, &PeerRequest)> {
+        let requests = usize_to_u64(self.requests.capacity());
+        let position = u64::from(entry).checked_sub(requests)?;
+        let position = u32::try_from(position).ok()?;
+        self.peer_requests.at(u32_to_usize(position))
+    }
+
     /// The request of ours that an answer about this range belongs to.
     pub(super) fn awaited(&self, purpose: Purpose, sector: u64, size: u32) -> Option<Id> {
         self.registered(purpose, Stage::Requested, sector, size)
@@ -214,13 +268,10 @@ impl Device<'_> {
         sector: u64,
         size: u32,
     ) -> Option<Id> {
-        let requests = usize_to_u64(self.requests.capacity());
         let mut found = None;
         self.overlap.find(sector, u64::from(size >> 9), |entry| {
-            let id = u64::from(entry)
-                .checked_sub(requests)
-                .and_then(|position| u32::try_from(position).ok())
-                .and_then(|position| self.peer_requests.at(u32_to_usize(position)))
+            let id = self
+                .peer_request_of(entry)
                 .filter(|(_, request)| {
                     request.purpose == purpose
                         && request.stage == stage

@@ -155,12 +155,7 @@ impl Resource<'_> {
         if !accepts_io(&device.state, agreed_protocol) || device.is_held() {
             return false;
         }
-        if io.is_write()
-            && device
-                .overlap
-                .find(io.sector, io.sectors(), |_| true)
-                .is_some()
-        {
+        if io.is_write() && !device.is_free_for_write(io.sector, io.sectors()) {
             return false;
         }
         if io.is_write() && self.is_held_by_congestion(index) {

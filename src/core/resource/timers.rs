@@ -105,6 +105,7 @@ impl Resource<'_> {
         self.check_ping(silence);
         self.check_requests();
         self.check_congestion();
+        self.check_lost_answers();
         self.retry_paced_reads();
         if self.asks_for_blocks() {
             self.wishes.send_data = true;

@@ -16,6 +16,7 @@ mod extents;
 mod generations;
 mod handshake;
 mod invalidate;
+mod lost_answers;
 mod reads;
 mod target;
 mod waiting;
@@ -88,6 +89,8 @@ pub const ALL: &[&Story] = &[
     &invalidate::INVALIDATE_AND_CUT,
     &invalidate::ANSWER_IS_SLOWER,
     &invalidate::INVALIDATE_THE_LAST_DISK,
+    &lost_answers::ASKED_AGAIN,
+    &lost_answers::WRITTEN_TO,
     &reads::PRIMARY_TARGET,
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,

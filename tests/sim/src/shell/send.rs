@@ -4,6 +4,7 @@
 
 use drbd_core::resource::Payload;
 use drbd_core::state::ConnectionState;
+use drbd_core::wire::Command;
 
 use crate::coverage::Coverage;
 use crate::dialect::misunderstands;
@@ -140,7 +141,11 @@ impl World<'_> {
                 return;
             }
             life.engine.send_goes_on();
-            self.put(node, link, DATA, bytes);
+            let is_resync = Coverage::command(&bytes)
+                .is_some_and(|(command, _)| command == Command::ResyncDataReply.number());
+            if !(is_resync && std::mem::take(&mut self.throw_away[node])) {
+                self.put(node, link, DATA, bytes);
+            }
             if sending.is_some() && !word_is_due {
                 if self.rng.chance(30) {
                     let boot = self.nodes[node].boot;

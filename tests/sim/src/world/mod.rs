@@ -92,6 +92,9 @@ pub struct World<'a> {
     pub rotten: Vec<Rot>,
     /// The next data that this node sends with a digest is damaged on its way.
     pub damage: [bool; 2],
+    /// In directed stories: the next blocks that this node is to send for a resync are thrown away, as 8.4 does with them where the
+    /// target has given its disk up.
+    pub throw_away: [bool; 2],
     pub coverage: Coverage,
     /// An administrator declared disks to be equal that may not be: `new-current-uuid --clear-bitmap`.
     pub declared_equal: bool,
@@ -163,6 +166,7 @@ impl<'a> World<'a> {
             script: Script::default(),
             rotten: Vec::new(),
             damage: [false; 2],
+            throw_away: [false; 2],
             setup,
             slowness: 0,
             coverage: Coverage::default(),

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A source of 8.4 throws away what a target has asked for, where it finds that the target's disk is gone. No seed does that: our
+//! source answers.
+
+use drbd_core::state::{ConnectionState, DiskState};
+
+use super::{Story, Told, ALICE, BOB, SECOND};
+use crate::admin::Admin;
+use crate::world::{Setup, World};
+
+/// The disk comes back, and its blocks are wanted again.
+pub const ASKED_AGAIN: Story = Story {
+    name: "answer thrown away",
+    seeds: 10,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        asked_in_vain(world)?;
+        world.command(BOB, Admin::Attach(0))?;
+        world.mend()
+    },
+};
+
+/// The node without a disk becomes Primary, and writes there.
+pub const WRITTEN_TO: Story = Story {
+    name: "write where an answer was thrown away",
+    seeds: 10,
+    setup: |_| Setup::default(),
+    happen: |world| {
+        asked_in_vain(world)?;
+        world.command(ALICE, Admin::Demote(0))?;
+        world.command(BOB, Admin::Promote(0))?;
+        for spot in 0..5 {
+            world.written(BOB, spot * 400, 30)?;
+        }
+        world.mend()
+    },
+};
+
+/// A target has asked for blocks that will not come, and its disk is given up.
+fn asked_in_vain(world: &mut World<'_>) -> Told {
+    world.synced()?;
+    world.lose_peer()?;
+    for spot in 0..5 {
+        world.written(ALICE, spot * 400, 30)?;
+    }
+    world.run(SECOND);
+    world.throw_away[ALICE] = true;
+    world.set_network(true);
+    world.reach("an answer that does not come", |world| {
+        !world.throw_away[ALICE]
+    })?;
+    world.reach_state("a resync", BOB, |state| {
+        state.connection == ConnectionState::SyncTarget
+    })?;
+    world.command(BOB, Admin::DetachForced(0))?;
+    world.reach_state("a node without a disk", BOB, |state| {
+        state.disk == DiskState::Diskless
+    })
+}
