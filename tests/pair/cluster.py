@@ -203,3 +203,9 @@ class Cluster:
             time.sleep(1)
         if count:
             raise Failed(f"{count} blocks of 4 KiB differ, and none is marked out of sync")
+
+    def expect_same_content(self, disk):
+        """The same for disks that the host cannot look at: each node reads its own."""
+        self.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+        sums = [node.text(f"head -c {self.a.size()} {disk} | sha256sum") for node in self.nodes]
+        expect(sums[1], sums[0], "checksum of the second node's disk")

@@ -33,6 +33,11 @@ def take_long(node):
     node.run(f"echo 3750 > {DRIVER}/delay")  # ticks of four milliseconds
 
 
+def slow_down(node):
+    """From now on everything takes a second."""
+    node.run(f"echo 250 > {DRIVER}/delay")
+
+
 def behave(node):
     """The disk is as any other."""
     node.run(BEHAVE)

@@ -3,6 +3,7 @@
 
 import os
 
+from .. import simulated_disk
 from ..config import Resource
 from ..scenario import expect, expect_in, expect_that, scenario
 
@@ -122,3 +123,24 @@ def without_activity_log(c):
     c.b.adm("connect r0")
     c.expect_equal()
     expect_in("(will sync 24 KB [6 bits set])", c.a.log(), "log")
+
+
+@scenario()
+def disk_comes_back(c):
+    """The target's disk goes while its source, on a slow one, still reads for it, and comes back over the same connection. C answers
+    nothing to what it was asked for before."""
+    simulated_disk.ready(c, 8 << 20)
+    c.b.adm("disconnect r0")
+    c.a.wait(connection="WFConnection")
+    c.a.write(0, os.urandom(8 << 20))
+    simulated_disk.slow_down(c.a)
+    c.b.adm("connect r0")
+    c.b.wait(connection="SyncTarget")
+    c.b.run("sleep 2")
+    c.b.adm("detach r0")
+    c.b.wait(disk="Diskless")
+    # It does what it had to do, and has nothing to do before it is told so.
+    c.a.guest.wait_until(simulated_disk.BEHAVE, 60)
+    c.b.adm("attach r0")
+    c.expect_same_content("/dev/sda")
+    simulated_disk.put_away(c)
