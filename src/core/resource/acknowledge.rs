@@ -156,6 +156,16 @@ impl Resource<'_> {
         is_target
     }
 
+    /// Both nodes are going to tell each other anew which blocks differ. A block that the own disk has not written is among them, and
+    /// is equal when the resync says so: the source, which keeps its mark, would wait for it for ever.
+    pub(super) fn forget_writes_of_peer(&mut self, index: DeviceIndex) {
+        if let Some(device) = self.device_mut(index) {
+            for (_, request) in device.requests.iter_mut() {
+                request.in_sync_at_peer = false;
+            }
+        }
+    }
+
     /// The own disk has written what the peer had written before.
     pub(super) fn own_disk_has_written(&mut self, index: DeviceIndex, id: Id) {
         let written = self

@@ -411,6 +411,10 @@ impl Resource<'_> {
             self.begin_bitmap_exchange(index);
         }
         let starting = |state: C| matches!(state, C::StartingSyncS | C::StartingSyncT);
+        let comparing = matches!(new.connection, C::WFBitMapS | C::WFBitMapT);
+        if old.connection != new.connection && (comparing || starting(new.connection)) {
+            self.forget_writes_of_peer(index);
+        }
         if old.connection != new.connection && starting(new.connection) {
             self.start_bitmap_task(index, BitmapTask::SetAll, AfterBitmap::StartSync);
         }

@@ -101,6 +101,7 @@ pub const ALL: &[&Story] = &[
     &target::PAUSED,
     &target::PROMOTED_AT_THE_END,
     &target::SLOW_METADATA,
+    &target::WRITE_OUTLIVES_LINK,
     &target::WRITTEN_WHILE_FLUSHING,
     &waiting::SUSPENDED,
     &waiting::CONSENT_LOST,

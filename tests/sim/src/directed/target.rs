@@ -2,6 +2,7 @@
 
 //! The target of a resync, and what its disk says of it.
 
+use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState, DiskState};
 
 use super::extents::EXTENT;
@@ -245,5 +246,39 @@ pub const PROMOTED_AT_THE_END: Story = Story {
         world.written(ALICE, 100, 8)?;
         world.crash(ALICE);
         world.mend()
+    },
+};
+
+/// A Primary is the target, and its disk takes its time with a write that its peer has confirmed, and has on stable storage. The
+/// connection goes, and comes back.
+pub const WRITE_OUTLIVES_LINK: Story = Story {
+    name: "write that outlives its connection",
+    seeds: 5,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.disk.c_plan_ahead = 0;
+        setup.disk.resync_rate = 250;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.command(ALICE, Admin::Invalidate(0))?;
+        world.reach_state("a resync", ALICE, |state| {
+            state.connection == ConnectionState::SyncTarget
+        })?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::Write, 15 * SECOND)];
+        world.run(SECOND);
+        let number = world.put_write(ALICE, 4000, 8);
+        for sector in [3900, 3800] {
+            world.put_request(ALICE, Operation::Flush, 0, 0);
+            world.put_write(ALICE, sector, 8);
+            world.run(SECOND);
+        }
+        world.cut();
+        world.reach_state("the loss of the peer", ALICE, |state| {
+            state.connection < ConnectionState::Connected
+        })?;
+        world.mend()?;
+        world.succeeds(number, "a write that takes its time")
     },
 };
