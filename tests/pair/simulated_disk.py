@@ -28,14 +28,9 @@ def fail_reads(node):
     node.run(f"echo 2 > {DRIVER}/opts")
 
 
-def take_long(node):
-    """From now on everything takes fifteen seconds."""
-    node.run(f"echo 3750 > {DRIVER}/delay")  # ticks of four milliseconds
-
-
-def slow_down(node):
-    """From now on everything takes a second."""
-    node.run(f"echo 250 > {DRIVER}/delay")
+def take_long(node, seconds=15):
+    """From now on everything takes so many seconds."""
+    node.run(f"echo {seconds * 250} > {DRIVER}/delay")  # ticks of four milliseconds
 
 
 def behave(node):

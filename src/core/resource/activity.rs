@@ -130,10 +130,7 @@ impl Resource<'_> {
             let (first, last) = extents_of(sector, sectors);
             disk.activity_log.put_range(first, last);
         }
-        if !device.waiting.is_empty() || !device.peer_waiting.is_empty() {
-            device.retry_waiting = true;
-            self.progress = true;
-        }
+        self.progress |= device.retry_if_any_wait();
     }
 
     /// Begins a transaction if writes wait for extents, and none is on its way.

@@ -9,6 +9,7 @@ use super::device::{Device, DeviceIndex};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
 use super::request::Local;
+use super::timers::deciseconds;
 use super::Resource;
 use crate::config::policy::OnIoError;
 use crate::state::{Change, DiskState};
@@ -81,7 +82,7 @@ impl Device<'_> {
     /// In milliseconds.
     fn disk_timeout(&self) -> Option<u64> {
         let disk = self.disk.as_ref().filter(|disk| !disk.failed)?;
-        let limit = u64::from(disk.conf.disk_timeout).saturating_mul(100);
+        let limit = deciseconds(disk.conf.disk_timeout);
         (limit > 0 && self.state.disk > DiskState::Failed).then_some(limit)
     }
 

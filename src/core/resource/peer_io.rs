@@ -13,7 +13,6 @@ use super::effect::Effect;
 use super::peer_answer::negative_answer;
 use super::peer_request::{PeerRequest, Purpose, Stage};
 use super::Resource;
-use crate::num::{u32_to_usize, usize_to_u64};
 use crate::slab::Id;
 use crate::state::{ConnectionState, DiskState};
 use crate::wire::Command;
@@ -326,22 +325,18 @@ impl Device<'_> {
             return false;
         }
         let own = self.peer_request_entry(id);
-        let requests = usize_to_u64(self.requests.capacity());
         self.overlap
             .find(peer_request.sector, peer_request.sectors(), |entry| {
                 if entry == own {
                     return false;
                 }
-                match u64::from(entry).checked_sub(requests) {
+                match self.peer_request_of(entry) {
                     // An application's write: only what the peer compares or copies has to wait for it.
                     None => matches!(
                         peer_request.purpose,
                         Purpose::ResyncRead | Purpose::ChecksumRead | Purpose::VerifyTarget
                     ),
-                    Some(other) => u32::try_from(other)
-                        .ok()
-                        .and_then(|other| self.peer_requests.at(u32_to_usize(other)))
-                        .is_some_and(|(_, other)| other.order < peer_request.order),
+                    Some((_, other)) => other.order < peer_request.order,
                 }
             })
             .is_some()

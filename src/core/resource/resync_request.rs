@@ -7,6 +7,7 @@ use super::log::LogMessage;
 use super::peer_request::{PeerRequest, Purpose, Stage};
 use super::request::Operation;
 use super::send::{Outgoing, Payload};
+use super::timers::deciseconds;
 use super::Resource;
 use crate::num::{u32_to_usize, usize_to_u64, SECTORS_PER_BLOCK};
 use crate::slab::Id;
@@ -69,7 +70,7 @@ impl Resource<'_> {
             .connection
             .conf
             .as_ref()
-            .map_or(u64::MAX, |conf| u64::from(conf.timeout).saturating_mul(100));
+            .map_or(u64::MAX, |conf| deciseconds(conf.timeout));
         for index in self.indices() {
             let Some(device) = self.device_mut(index) else {
                 continue;
@@ -248,7 +249,7 @@ impl Device<'_> {
     }
 
     /// The peer request that has this place in the overlap index; `None` for an application's request.
-    fn peer_request_of(&self, entry: u32) -> Option<(Id, &PeerRequest)> {
+    pub(super) fn peer_request_of(&self, entry: u32) -> Option<(Id, &PeerRequest)> {
         let requests = usize_to_u64(self.requests.capacity());
         let position = u64::from(entry).checked_sub(requests)?;
         let position = u32::try_from(position).ok()?;

@@ -17,7 +17,8 @@ const COURTESY_INTERVAL: u64 = 100;
 /// How often the age of the oldest request is looked at, in milliseconds.
 const REQUEST_INTERVAL: u64 = 1000;
 
-fn deciseconds(count: u32) -> u64 {
+/// What the options count in tenths of a second, in milliseconds.
+pub(super) fn deciseconds(count: u32) -> u64 {
     u64::from(count).saturating_mul(100)
 }
 

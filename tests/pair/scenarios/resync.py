@@ -133,7 +133,7 @@ def disk_comes_back(c):
     c.b.adm("disconnect r0")
     c.a.wait(connection="WFConnection")
     c.a.write(0, os.urandom(8 << 20))
-    simulated_disk.slow_down(c.a)
+    simulated_disk.take_long(c.a, 1)
     c.b.adm("connect r0")
     c.b.wait(connection="SyncTarget")
     c.b.run("sleep 2")
