@@ -7,6 +7,7 @@
 //! its blocks are marked out of sync.
 
 use super::effect::Outcome;
+use crate::state::DiskState;
 
 /// What is done to a range of sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,6 +209,13 @@ impl Request {
         } else {
             Some(Outcome::IoError)
         }
+    }
+
+    /// Whether this is a write that the peer did not do, and that the own disk did, which is the target of a resync: it will be
+    /// overwritten.
+    pub fn missed_the_good_disk(&self, disk: DiskState) -> bool {
+        let missed = matches!(self.remote, Remote::Failed | Remote::Lost);
+        missed && self.io.is_write() && disk == DiskState::Inconsistent
     }
 
     /// Whether nothing refers to the request any more.

@@ -63,14 +63,28 @@ pub(super) struct Route {
     local: bool,
     remote: bool,
     out_of_sync: bool,
+    /// Current data cannot be reached: it fails.
+    no_data: bool,
 }
 
 impl Route {
+    const NO_DATA: Self = Self {
+        local: false,
+        remote: false,
+        out_of_sync: false,
+        no_data: true,
+    };
+
+    /// To one disk, or to none.
     pub(super) const fn read(local: bool, remote: bool) -> Self {
+        if !local && !remote {
+            return Self::NO_DATA;
+        }
         Self {
             local,
             remote,
             out_of_sync: false,
+            no_data: false,
         }
     }
 }
@@ -204,7 +218,7 @@ impl Resource<'_> {
         if io.operation == Operation::Read {
             return Some(Route::read(device.can_read(io), false));
         }
-        Some(Route::read(false, false))
+        Some(Route::NO_DATA)
     }
 
     fn start(&mut self, index: DeviceIndex, id: Id, io: Io, route: Route) {
@@ -225,7 +239,7 @@ impl Resource<'_> {
             && device.state.connection <= ConnectionState::PausedSyncT;
         let entry = Device::request_entry(id);
         let registered = io.is_write() && device.overlap.insert(entry, io.sector, io.sectors());
-        let newly = if io.is_write() && !route.remote {
+        let newly = if io.is_write() && route.local && !route.remote {
             device.set_out_of_sync(io.sector, io.size)
         } else {
             0
@@ -240,6 +254,9 @@ impl Resource<'_> {
         request.may_set_in_sync = syncing;
         if route.local {
             request.local = Local::Pending;
+        } else if route.no_data && io.operation == Operation::Flush {
+            // Elsewhere a flush without a disk of its own leaves it to the peer.
+            request.local = Local::Failed;
         }
         if route.remote {
             request.epoch = epoch;
@@ -250,7 +267,7 @@ impl Resource<'_> {
                 device.writes_on_peer_alone();
             }
         }
-        if !route.local && !route.remote && io.operation != Operation::Flush {
+        if route.no_data {
             self.log(
                 index,
                 LogMessage::NoDataAccess {
@@ -370,6 +387,11 @@ impl Resource<'_> {
             return;
         };
         let request = *request;
+        let outcome = if request.missed_the_good_disk(device.state.disk) {
+            Outcome::IoError
+        } else {
+            outcome
+        };
         let is_done = outcome.is_success() && !self.waits_for_data(index, &request);
         if !is_done && self.tries_again(index, id) {
             return;
@@ -440,6 +462,9 @@ impl Device<'_> {
     /// Where a request goes; `None` where it has to wait.
     fn route(&mut self, io: &Io, refusals: u8) -> Option<Route> {
         let usable = self.disk.is_some() && self.state.disk >= DiskState::Inconsistent;
+        if io.operation != Operation::Read && !self.reaches_current_data(usable) {
+            return Some(Route::NO_DATA);
+        }
         let (remote, out_of_sync) = match io.operation {
             Operation::Read => return self.route_read(io, refusals),
             Operation::Flush => (false, false),
@@ -452,7 +477,17 @@ impl Device<'_> {
             local: usable,
             remote,
             out_of_sync,
+            no_data: false,
         })
+    }
+
+    /// Whether a write would have a future: what only a disk gets that is not UpToDate is overwritten by the next resync, and nobody
+    /// could read it before.
+    fn reaches_current_data(&self, usable: bool) -> bool {
+        if !usable {
+            return mirrors(&self.state);
+        }
+        self.state.disk == DiskState::UpToDate || self.state.peer_disk == DiskState::UpToDate
     }
 }
 

@@ -11,6 +11,7 @@ mod durable;
 mod durable_there;
 mod equal;
 mod identity;
+mod no_data;
 mod order;
 mod prepared;
 mod promotion;
@@ -121,6 +122,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(durable_there::DurableThere::default()),
         Box::new(equal::Equal),
         Box::new(identity::Identity),
+        Box::new(no_data::NoData::default()),
         Box::new(order::Order::default()),
         Box::new(prepared::Prepared),
         Box::new(promotion::Promotion),

@@ -17,6 +17,7 @@ mod generations;
 mod handshake;
 mod invalidate;
 mod lost_answers;
+mod no_data;
 mod reads;
 mod target;
 mod waiting;
@@ -91,6 +92,8 @@ pub const ALL: &[&Story] = &[
     &invalidate::INVALIDATE_THE_LAST_DISK,
     &lost_answers::ASKED_AGAIN,
     &lost_answers::WRITTEN_TO,
+    &no_data::SOURCE_GONE,
+    &no_data::SOURCE_GOES,
     &reads::PRIMARY_TARGET,
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
