@@ -333,6 +333,8 @@ impl Resource<'_> {
                 "an epoch with another number of writes",
             ));
         }
+        self.connection.barriers = self.connection.barriers.saturating_sub(1);
+        self.connection.barrier_at = self.now;
         self.room_in_data_queue();
         Ok(())
     }

@@ -111,7 +111,7 @@ impl Resource<'_> {
             .transfer_log
             .front()
             .and_then(|entry| self.request(entry.device, entry.request));
-        oldest.is_some_and(|request| self.now.saturating_sub(request.submitted_at) >= PATIENCE)
+        oldest.is_some_and(|request| self.now.saturating_sub(request.asked_at) >= PATIENCE)
     }
 
     fn react_to_congestion(

@@ -201,6 +201,12 @@ pub struct Connection<'m> {
     pub(super) epoch_writes: u32,
     /// The epoch of the last write that was sent and whose barrier was not.
     pub(super) sent_epoch: Option<u32>,
+    /// Barriers that were sent and not acknowledged, and since when the peer could have answered the oldest: when that was sent, or the one before it
+    /// was acknowledged.
+    pub(super) barriers: u32,
+    pub(super) barrier_at: u64,
+    /// When answers that do not come were looked for last.
+    pub(super) answers_checked: u64,
     pub(super) epochs: Ring<'m, ReceiveEpoch>,
     /// Sectors of the peer's writes whose data is kept here.
     pub(super) buffered: u64,
@@ -244,6 +250,9 @@ impl<'m> Connection<'m> {
             epoch: 1,
             epoch_writes: 0,
             sent_epoch: None,
+            barriers: 0,
+            barrier_at: 0,
+            answers_checked: 0,
             epochs: Ring::new(tables.epochs),
             buffered: 0,
             next_epoch: 1,

@@ -113,6 +113,7 @@ impl Resource<'_> {
         self.connection.data_queue.clear();
         self.connection.meta_queue.clear();
         self.connection.sent_epoch = None;
+        self.connection.barriers = 0;
         self.connection.epoch = self.connection.epoch.wrapping_add(1);
         self.connection.epoch_writes = 0;
         self.lose_transfer_log();

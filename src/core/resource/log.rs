@@ -127,6 +127,13 @@ pub enum LogMessage {
         /// `timeout` in force, in tenths of a second.
         timeout: u32,
     },
+    /// The peer did not acknowledge a barrier.
+    BarrierTimedOut {
+        /// `ko-count` in force.
+        ko_count: u32,
+        /// `timeout` in force, in tenths of a second.
+        timeout: u32,
+    },
     /// A wished state change is refused.
     StateChangeFailed(StateCode),
     /// A state change is not exactly the wished one.
@@ -319,6 +326,7 @@ impl LogMessage {
             | Self::UnknownVolume(_)
             | Self::PingTimedOut
             | Self::RequestTimedOut { .. }
+            | Self::BarrierTimedOut { .. }
             | Self::StateChangeFailed(_)
             | Self::HandshakeRefused(_)
             | Self::PeerDiskTooSmall { .. }
@@ -405,6 +413,11 @@ impl fmt::Display for LogMessage {
             Self::RequestTimedOut { ko_count, timeout } => write!(
                 f,
                 "Remote failed to finish a request within {}ms > ko-count ({ko_count}) * timeout ({timeout} * 0.1s)",
+                u64::from(*ko_count).saturating_mul(u64::from(*timeout)).saturating_mul(100)
+            ),
+            Self::BarrierTimedOut { ko_count, timeout } => write!(
+                f,
+                "Remote failed to answer a P_BARRIER within {}ms > ko-count ({ko_count}) * timeout ({timeout} * 0.1s)",
                 u64::from(*ko_count).saturating_mul(u64::from(*timeout)).saturating_mul(100)
             ),
             Self::StateChangeFailed(code) => write!(f, "State change failed: {}", code.text()),

@@ -36,6 +36,7 @@ mod activity;
 mod administer;
 mod ahead;
 pub mod algorithms;
+mod answer_timeout;
 mod attach;
 mod authenticate;
 mod bitmap_exchange;

@@ -110,8 +110,8 @@ pub enum WaitFor {
 pub struct Request {
     /// What the application asked for.
     pub io: Io,
-    /// When it was submitted, in milliseconds.
-    pub submitted_at: u64,
+    /// When the peer was asked to do its part, in milliseconds: the request was queued for it, or the socket took the last of it.
+    pub asked_at: u64,
     /// When it passed admission, in milliseconds.
     pub started_at: u64,
     /// Its part on the backing disk.
@@ -151,7 +151,7 @@ impl Request {
     pub fn new(io: Io, now: u64) -> Self {
         Self {
             io,
-            submitted_at: now,
+            asked_at: now,
             started_at: now,
             local: Local::Unneeded,
             remote: Remote::Unneeded,

@@ -166,7 +166,13 @@ impl Resource<'_> {
     }
 
     fn send_barrier(&mut self, epoch: u32, buffer: &mut [u8]) -> Option<Outgoing> {
-        self.connection.sent_epoch = None;
+        let now = self.now;
+        let connection = &mut self.connection;
+        connection.sent_epoch = None;
+        if connection.barriers == 0 {
+            connection.barrier_at = now;
+        }
+        connection.barriers = connection.barriers.saturating_add(1);
         self.plain(&Packet::Barrier(Barrier { barrier: epoch }), 0, buffer)
     }
 

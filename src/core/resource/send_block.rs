@@ -20,6 +20,7 @@ impl Resource<'_> {
         id: Id,
         buffer: &mut [u8],
     ) -> Option<Outgoing> {
+        let now = self.now;
         let agreed = self.connection.agreed_protocol;
         let features = self.connection.features;
         let digest = self.connection.integrity.size();
@@ -65,6 +66,9 @@ impl Resource<'_> {
             self.connection.sent_epoch = Some(epoch);
         } else {
             device.set_remote(id, Remote::Sent);
+            if let Some(request) = device.requests.get_mut(id) {
+                request.asked_at = now;
+            }
         }
         if payload == 0 {
             if io.is_write() {
@@ -97,7 +101,7 @@ impl Resource<'_> {
             return;
         };
         request.sending = false;
-        request.submitted_at = now;
+        request.asked_at = now;
         if success {
             let sectors = request.io.sectors();
             if request.remote == Remote::Queued {

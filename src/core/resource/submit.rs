@@ -249,6 +249,7 @@ impl Resource<'_> {
         };
         request.started = true;
         request.started_at = now;
+        request.asked_at = now;
         request.registered = registered;
         request.wait_for = wait_for;
         request.may_set_in_sync = syncing;

@@ -3,9 +3,9 @@
 //! What happens when nothing happens: pings, and peers that do not answer.
 
 use super::ahead::LOOK_INTERVAL;
+use super::answer_timeout::ANSWER_INTERVAL;
 use super::connection::{MetaItem, Phase};
 use super::log::LogMessage;
-use super::request::Remote;
 use super::Resource;
 use crate::config::net::NetConf;
 use crate::state::ConnectionState;
@@ -14,9 +14,6 @@ use crate::state::ConnectionState;
 const RATE_INTERVAL: u64 = 10;
 /// How often a source looks whether others use its disk, in milliseconds.
 const COURTESY_INTERVAL: u64 = 100;
-/// How often the age of the oldest request is looked at, in milliseconds.
-const REQUEST_INTERVAL: u64 = 1000;
-
 /// What the options count in tenths of a second, in milliseconds.
 pub(super) fn deciseconds(count: u32) -> u64 {
     u64::from(count).saturating_mul(100)
@@ -61,8 +58,8 @@ impl Resource<'_> {
         {
             deadline = deadline.min(silence.saturating_add(handshake_time(conf)));
         }
-        if !self.connection.transfer_log.is_empty() && conf.ko_count > 0 {
-            deadline = deadline.min(self.now.saturating_add(REQUEST_INTERVAL));
+        if self.waits_for_answers() {
+            deadline = deadline.min(self.now.saturating_add(ANSWER_INTERVAL));
         }
         if self.looks_at_congestion() {
             deadline = deadline.min(self.now.saturating_add(LOOK_INTERVAL));
@@ -104,7 +101,10 @@ impl Resource<'_> {
             return;
         }
         self.check_ping(silence);
-        self.check_requests();
+        if self.answer_is_overdue() {
+            self.connection_failed(ConnectionState::Timeout);
+            return;
+        }
         self.check_congestion();
         self.check_lost_answers();
         self.retry_paced_reads();
@@ -178,28 +178,6 @@ impl Resource<'_> {
     /// Whether a ping waits for its answer.
     pub fn ping_is_pending(&self) -> bool {
         self.connection.phase == Phase::Open && self.connection.ping_sent.is_some()
-    }
-
-    /// A request that is older than `ko-count` times `timeout` costs the connection.
-    fn check_requests(&mut self) {
-        let Some(conf) = self.connection.conf.as_ref() else {
-            return;
-        };
-        let (ko_count, timeout) = (conf.ko_count, conf.timeout);
-        if ko_count == 0 {
-            return;
-        }
-        let limit = deciseconds(timeout).saturating_mul(u64::from(ko_count));
-        let oldest = (0..self.connection.transfer_log.len())
-            .filter_map(|offset| self.connection.transfer_log.get(offset))
-            .filter_map(|entry| self.request(entry.device, entry.request))
-            .find(|request| matches!(request.remote, Remote::Queued | Remote::Sent));
-        let too_old =
-            oldest.is_some_and(|request| self.now.saturating_sub(request.submitted_at) > limit);
-        if too_old {
-            self.log(None, LogMessage::RequestTimedOut { ko_count, timeout });
-            self.connection_failed(ConnectionState::Timeout);
-        }
     }
 
     /// The data socket took nothing for a whole `timeout`. True where the connection is given up for it.

@@ -7,6 +7,7 @@
 //! broken, as is what any checker has to say.
 
 mod ahead;
+mod answers;
 mod bitmaps;
 mod corrected;
 mod diskless;
@@ -58,6 +59,8 @@ pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AND_UNREADABLE,
     &ahead::AHEAD_WHILE_ASKING,
     &ahead::AHEAD_WHILE_INVALIDATING,
+    &answers::BARRIER,
+    &answers::READ,
     &bitmaps::BROKEN_OFF,
     &bitmaps::SENT_TWICE,
     &corrected::SLOW_SOURCE,
