@@ -190,6 +190,8 @@ pub struct Connection<'m> {
     /// The features that this node said it has.
     pub(super) offered: FeatureFlags,
     pub(super) state_sent: bool,
+    /// The peer only asks what would come of this connection.
+    pub(super) peer_dry_run: bool,
     /// An epoch of this link ended of which nobody can say that it is on stable storage: no barrier is acknowledged any more.
     pub(super) barrier_lost: bool,
     pub(super) receiver_running: bool,
@@ -242,6 +244,7 @@ impl<'m> Connection<'m> {
             peer_integrity: Integrity::NONE,
             offered: FeatureFlags::NONE,
             state_sent: false,
+            peer_dry_run: false,
             barrier_lost: false,
             receiver_running: false,
             data_queue: Ring::new(tables.data_queue),

@@ -147,6 +147,7 @@ impl Resource<'_> {
             self.give_up_connection();
             return Err(ReceiveError::Incompatible);
         }
+        self.connection.peer_dry_run = protocol.conn_flags.contains(ConnectionFlags::DRY_RUN);
         if self.connection.phase == Phase::Protocol {
             self.connection.phase = Phase::Open;
         }

@@ -66,6 +66,7 @@ impl Resource<'_> {
         connection.authentication = Authentication::new(challenge);
         connection.resolve_conflicts = resolve_conflicts;
         connection.state_sent = false;
+        connection.peer_dry_run = false;
         connection.barrier_lost = false;
         connection.last_received = now;
         connection.ping_sent = None;

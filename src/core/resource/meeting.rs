@@ -72,10 +72,7 @@ impl Resource<'_> {
                     self.send_data(DataItem::Uuids(index));
                     self.send_state(index, old);
                 }
-                Outcome::Disconnect(_) => {
-                    self.give_up_connection();
-                    return Err(ReceiveError::Incompatible);
-                }
+                Outcome::Disconnect(_) => return Err(self.parts_after_comparison()),
             }
         }
         if let Some(device) = self.device_mut(index) {
@@ -91,6 +88,21 @@ impl Resource<'_> {
             self.start_bitmap_task(index, BitmapTask::SetAll, then);
         }
         self.take_over(index, old, peer, connection, peer_disk)
+    }
+
+    /// The peer may only have wanted to know what would come of it: it stays away, and this node waits for its return.
+    fn parts_after_comparison(&mut self) -> ReceiveError {
+        let own = self
+            .connection
+            .conf
+            .as_ref()
+            .is_some_and(|conf| conf.tentative);
+        if self.connection.peer_dry_run && !own {
+            self.connection_failed(ConnectionState::NetworkFailure);
+            return ReceiveError::GoingDown;
+        }
+        self.give_up_connection();
+        ReceiveError::Incompatible
     }
 
     fn take_over(
@@ -247,7 +259,10 @@ impl Resource<'_> {
                 agreed_write_same: self.connection.features.contains(FeatureFlags::WSAME),
                 resolve_conflicts: self.connection.resolve_conflicts,
             },
-            policies: Policies::from(conf),
+            policies: Policies {
+                dry_run: conf.tentative || self.connection.peer_dry_run,
+                ..Policies::from(conf)
+            },
         })
     }
 }

@@ -11,6 +11,7 @@ mod answers;
 mod bitmaps;
 mod corrected;
 mod diskless;
+mod dry_run;
 mod early_target;
 mod epochs;
 mod extents;
@@ -69,6 +70,7 @@ pub const ALL: &[&Story] = &[
     &diskless::FIRST_WRITE,
     &diskless::ATTACHED_AT_ONCE,
     &diskless::OLDER_DATA,
+    &dry_run::PEER_ASKS,
     &early_target::FULL_RESYNC,
     &early_target::SOURCE_DISK_LOST,
     &epochs::BEHIND_A_LOST_BARRIER,
