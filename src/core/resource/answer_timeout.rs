@@ -3,7 +3,8 @@
 //! A peer that answers pings, and nothing else: its disk hangs, or it lies.
 //!
 //! `ko-count` times `timeout` is what it has for each request of an application, writes and reads, and for each barrier: a
-//! write that it has confirmed is kept until its barrier is. `ko-count 0` waits for ever.
+//! write that it has confirmed is kept until its barrier is. What waits in the queue of this node does not count: a socket
+//! that takes nothing is watched by who fills it ([`send_stalled`](Resource::send_stalled)). `ko-count 0` waits for ever.
 
 use super::log::LogMessage;
 use super::timers::deciseconds;
@@ -44,7 +45,7 @@ impl Resource<'_> {
                 && device
                     .requests
                     .iter()
-                    .any(|(_, request)| request.is_pending() && is_old(request.asked_at))
+                    .any(|(_, request)| request.owes_answer() && is_old(request.asked_at))
         });
         let barrier = self.connection.barriers > 0 && is_old(self.connection.barrier_at);
         let Some((ko_count, timeout)) = self

@@ -110,7 +110,7 @@ pub enum WaitFor {
 pub struct Request {
     /// What the application asked for.
     pub io: Io,
-    /// When the peer was asked to do its part, in milliseconds: the request was queued for it, or the socket took the last of it.
+    /// When the peer was asked to do its part, in milliseconds: it was queued for that, then the socket took the last of it.
     pub asked_at: u64,
     /// When it passed admission, in milliseconds.
     pub started_at: u64,
@@ -178,6 +178,11 @@ impl Request {
             Remote::Sent => !self.io.is_write() || self.wait_for != WaitFor::Sent,
             _ => false,
         }
+    }
+
+    /// Whether the peer has got it, and has to answer by itself.
+    pub fn owes_answer(&self) -> bool {
+        self.remote == Remote::Sent && self.is_pending()
     }
 
     /// Whether this is a write that was sent, and that the peer has not confirmed to be on stable storage.

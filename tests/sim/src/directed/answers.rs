@@ -64,6 +64,36 @@ pub const BARRIER: Story = Story {
     },
 };
 
+/// A slow line, and more to send than it takes in that time: what waits here is not the peer's fault.
+pub const SLOW_LINE: Story = Story {
+    name: "long queue to a slow line",
+    seeds: 3,
+    setup: |seed| {
+        let mut setup = setup(seed);
+        setup.net.ping_timeo = 50;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.setup.net_latency = SECOND;
+        world.setup.socket_room = 200;
+        let link = world.mirroring_link(ALICE, 0);
+        let numbers: Vec<u64> = (0..60)
+            .map(|spot| world.put_write(ALICE, spot * 8, 8))
+            .collect();
+        for number in numbers {
+            let ended = world.run_until(300 * SECOND, |world| {
+                world.history.records[&number].ended.is_some()
+            });
+            expect(ended, "a write ends")?;
+        }
+        expect(
+            link.is_some() && link == world.mirroring_link(ALICE, 0),
+            "the connection is the same",
+        )
+    },
+};
+
 fn given_up(world: &mut World<'_>) -> Told {
     world.reach_state("the end of patience", ALICE, |state| {
         state.connection < ConnectionState::Connected

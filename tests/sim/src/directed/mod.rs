@@ -62,6 +62,7 @@ pub const ALL: &[&Story] = &[
     &ahead::AHEAD_WHILE_INVALIDATING,
     &answers::BARRIER,
     &answers::READ,
+    &answers::SLOW_LINE,
     &bitmaps::BROKEN_OFF,
     &bitmaps::SENT_TWICE,
     &corrected::SLOW_SOURCE,
