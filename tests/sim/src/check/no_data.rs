@@ -30,8 +30,10 @@ impl Checker for NoData {
     fn begins(&mut self, world: &World<'_>, number: u64, record: &Record) -> Verdict {
         let (node, volume) = (record.node, record.volume);
         let state = world.engine_state(node, usize::from(volume));
+        // A disk that is just being attached may be good for a moment that nobody hears of before this ends.
         if record.io.operation != Operation::Read
-            && state.is_some_and(|state| !reaches_data(&state))
+            && state
+                .is_some_and(|state| state.disk >= DiskState::Inconsistent && !reaches_data(&state))
         {
             self.hopeless.insert((node, volume, number));
         }
