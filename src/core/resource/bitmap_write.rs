@@ -47,6 +47,7 @@ impl Resource<'_> {
             BitmapTask::Write => TaskPhase::WritePages,
         };
         disk.metadata.task = Some((task, phase, then));
+        disk.metadata.next_page = None;
         if phase == TaskPhase::AnnounceFullSync {
             let number = self.superblock_changed(index);
             if let Some(disk) = self
@@ -72,7 +73,6 @@ impl Resource<'_> {
         };
         disk.bitmap.mark_clean(page);
         disk.metadata.pages_in_flight = disk.metadata.pages_in_flight.saturating_add(1);
-        disk.metadata.next_page = page.saturating_add(1);
         self.count_bitmap_write(index);
         self.disk_io_begins(index);
         self.effect(Effect::WriteBitmapPage {
@@ -126,7 +126,8 @@ impl Resource<'_> {
                 }
             }
             TaskPhase::WritePages => {
-                if self.write_dirty_pages(index) {
+                let to_the_last = task != BitmapTask::Write || then == AfterBitmap::Detach;
+                if self.write_dirty_pages(index, to_the_last) {
                     self.pages_are_durable(index, task, then);
                 }
             }
@@ -139,8 +140,10 @@ impl Resource<'_> {
         }
     }
 
-    /// Writes some more of the dirty pages; true when all are durable.
-    fn write_dirty_pages(&mut self, index: DeviceIndex) -> bool {
+    /// Writes some more of the dirty pages; true when all are durable that were dirty when this began.
+    ///
+    /// Under load a page gets dirty again sooner than the last one is written: only `to_the_last` goes on until none is.
+    fn write_dirty_pages(&mut self, index: DeviceIndex, to_the_last: bool) -> bool {
         loop {
             let room = self.effect_room() > ROOM_FOR_EVICTION;
             let Some(disk) = self
@@ -152,18 +155,23 @@ impl Resource<'_> {
             if disk.metadata.transaction != TransactionPhase::None || disk.failed {
                 return false;
             }
-            let next = if disk.metadata.pages_in_flight == 0 {
-                0
-            } else {
-                disk.metadata.next_page
+            let none_on_its_way = disk.metadata.pages_in_flight == 0;
+            // Two writes of one page at once might reach the disk in any order.
+            let Some(next) = disk.metadata.next_page.or(none_on_its_way.then_some(0)) else {
+                return false;
             };
+            disk.metadata.next_page = Some(next);
             let Some(page) = disk.bitmap.next_dirty(next) else {
-                // What was changed again while it was on its way waits for the others.
-                return disk.metadata.pages_in_flight == 0;
+                if none_on_its_way && to_the_last && disk.bitmap.next_dirty(0).is_some() {
+                    disk.metadata.next_page = None;
+                    continue;
+                }
+                return none_on_its_way;
             };
             if disk.metadata.pages_in_flight >= PAGES_AT_ONCE || !room {
                 return false;
             }
+            disk.metadata.next_page = Some(page.saturating_add(1));
             self.write_bitmap_page(index, page);
         }
     }

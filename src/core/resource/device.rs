@@ -172,9 +172,8 @@ pub struct MetadataWriter {
     pub superblock_durable: u64,
     /// Bitmap pages on their way to the disk.
     pub pages_in_flight: u32,
-    /// The first page of which none is on its way: pages go in ascending order, and from the beginning again when all are
-    /// durable. Two writes of one page at once might reach the disk in any order, and the older content would stay.
-    pub next_page: u64,
+    /// How far `task` has come with the dirty pages, which it writes in ascending order; `None` before its first.
+    pub next_page: Option<u64>,
     /// The activity-log transaction.
     pub transaction: TransactionPhase,
     /// The work on the whole bitmap.
