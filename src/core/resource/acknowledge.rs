@@ -6,7 +6,7 @@ use super::connection::{LogEntry, MetaItem};
 use super::device::DeviceIndex;
 use super::log::LogMessage;
 use super::receive::{Head, ReceiveError, Received};
-use super::request::{Local, Operation, Remote};
+use super::request::{Io, Local, Operation, Remote};
 use super::submit::mirrors;
 use super::Resource;
 use crate::slab::Id;
@@ -128,18 +128,25 @@ impl Resource<'_> {
         index: DeviceIndex,
         ack: BlockAck,
     ) -> Result<(), AckError> {
-        self.check_range(index, &ack)?;
         if ack.block_id == ID_SYNCER {
+            self.check_range(index, &ack)?;
             self.resync_confirmed(index);
             self.peer_is_in_sync(index, ack.sector, ack.size);
             return Ok(());
         }
+        let io = self.io_answered(index, &ack);
         let own_disk_writes = self.own_disk_writes(index, ack.block_id);
         self.write_acknowledged(index, ack, Remote::Done)?;
-        if !own_disk_writes {
-            self.peer_is_in_sync(index, ack.sector, ack.size);
+        if let Some(io) = io.filter(|_| !own_disk_writes) {
+            self.peer_is_in_sync(index, io.sector, io.size);
         }
         Ok(())
+    }
+
+    /// What an application wants that the peer answers here.
+    fn io_answered(&self, index: DeviceIndex, ack: &BlockAck) -> Option<Io> {
+        let id = Id::from_u64(ack.block_id)?;
+        self.request(index, id).map(|request| request.io)
     }
 
     /// The disk of a target is slower than its peer's: its blocks are not equal before it has written them, too. Notes that the peer
@@ -201,8 +208,9 @@ impl Resource<'_> {
     }
 
     /// `P_NEG_ACK`: the peer's disk failed, or it has none.
+    ///
+    /// What the peer lacks is what was asked of it: 8.4 without a disk answers a discard, or zeros, with a length of 0.
     fn negative_acknowledged(&mut self, index: DeviceIndex, ack: BlockAck) -> Result<(), AckError> {
-        self.check_range(index, &ack)?;
         self.log(
             index,
             LogMessage::NegativeAnswer {
@@ -211,12 +219,15 @@ impl Resource<'_> {
             },
         );
         if ack.block_id == ID_SYNCER {
+            self.check_range(index, &ack)?;
             self.resync_confirmed(index);
             self.resync_block_failed(index, ack.sector, ack.size);
             return Ok(());
         }
-        if let Some(device) = self.device_mut(index) {
-            device.set_out_of_sync(ack.sector, ack.size);
+        if let Some(io) = self.io_answered(index, &ack) {
+            if let Some(device) = self.device_mut(index) {
+                device.set_out_of_sync(io.sector, io.size);
+            }
         }
         self.peer_lacks_a_write(index);
         let by_former_disk = self.refused_by_former_disk(index, ack.block_id);

@@ -116,6 +116,7 @@ pub const ALL: &[&Story] = &[
     &waiting::CONSENT_LOST,
     &waiting::OVERLAPPING,
     &waiting::LINK_LOST,
+    &writes_fail::NO_LENGTH,
     &writes_fail::OWN_WRITE,
     &writes_fail::PEER_WRITE,
     &writes_fail::RESYNC_WRITE,

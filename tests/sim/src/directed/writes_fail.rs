@@ -89,6 +89,33 @@ fn fails_on(world: &mut World<'_>, node: usize, work: Work) -> Told {
     world.mend()
 }
 
+/// The peer's disk goes while a write is on its way, and the peer tells no length with its refusal.
+pub const NO_LENGTH: Story = Story {
+    name: "refusal without a length",
+    seeds: 9,
+    setup: |seed| {
+        let mut setup = setup(seed);
+        setup.net_latency = 50_000;
+        setup.net.wire_protocol = Protocol::C;
+        setup.disk.on_io_error = OnIoError::Detach;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.written(ALICE, 1000, 40)?;
+        world.settled()?;
+        world.no_lengths[BOB] = true;
+        world.admin(BOB, Admin::DetachForced(0));
+        world.run(1000);
+        let what = OPERATIONS[world.seed as usize % 3];
+        let number = world.put_request(ALICE, what, 1000, 40);
+        world.succeeds(number, "a write succeeds that the own disk has")?;
+        world.run(SECOND);
+        world.no_lengths[BOB] = false;
+        world.mend()
+    },
+};
+
 /// A target cannot write what it is sent, for a while.
 pub const RESYNC_WRITE: Story = Story {
     name: "write of a resync fails",

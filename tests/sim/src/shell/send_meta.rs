@@ -3,6 +3,7 @@
 //! The sender of the meta socket.
 
 use drbd_core::state::ConnectionState;
+use drbd_core::wire::Command;
 
 use crate::coverage::Coverage;
 use crate::dialect::misunderstands;
@@ -44,6 +45,9 @@ impl World<'_> {
                 return;
             }
             self.coverage.packets(&buffer[..filled]);
+            if self.no_lengths[node] {
+                hide_lengths(&mut buffer[..filled]);
+            }
             if self.links.get(&link).is_none_or(|link| link.broken[node]) {
                 self.link_lost(node, ConnectionState::BrokenPipe);
                 return;
@@ -51,5 +55,17 @@ impl World<'_> {
             self.put(node, link, META, buffer[..filled].to_vec());
         }
         self.settle(node);
+    }
+}
+
+/// `blksize` of each `P_NEG_ACK` becomes 0: behind the sector and the block id.
+fn hide_lengths(mut packets: &mut [u8]) {
+    while let Some((command, length)) = Coverage::command(packets) {
+        let (packet, others) = packets.split_at_mut(length);
+        if command == Command::NegAck.number() {
+            let body = packet.len() - 24;
+            packet[body + 16..body + 20].fill(0);
+        }
+        packets = others;
     }
 }

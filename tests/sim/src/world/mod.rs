@@ -95,6 +95,8 @@ pub struct World<'a> {
     /// In directed stories: the next blocks that this node is to send for a resync are thrown away, as 8.4 does with them where the
     /// target has given its disk up.
     pub throw_away: [bool; 2],
+    /// In directed stories: this node tells no length with what it could not write, as 8.4 does where its disk is gone.
+    pub no_lengths: [bool; 2],
     pub coverage: Coverage,
     /// An administrator declared disks to be equal that may not be: `new-current-uuid --clear-bitmap`.
     pub declared_equal: bool,
@@ -167,6 +169,7 @@ impl<'a> World<'a> {
             rotten: Vec::new(),
             damage: [false; 2],
             throw_away: [false; 2],
+            no_lengths: [false; 2],
             setup,
             slowness: 0,
             coverage: Coverage::default(),
