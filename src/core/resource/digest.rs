@@ -240,6 +240,11 @@ impl Resource<'_> {
         let (volume, digest) = (device.volume, *device.digest(id)?);
         let waiting = device.peer_requests.get_mut(id)?;
         let peer_request = *waiting;
+        if peer_request.orphaned {
+            // Nobody would wait for the answer.
+            self.release_peer_request(index, id);
+            return None;
+        }
         if peer_request.purpose == Purpose::ChecksumRequest {
             // From here on it is a request like any other: the data may come.
             waiting.purpose = Purpose::ResyncWrite;

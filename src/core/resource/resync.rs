@@ -79,7 +79,10 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             let mut given_up = false;
             for (_, request) in device.peer_requests.iter_mut() {
-                request.orphaned |= request.purpose == Purpose::ResyncWrite;
+                request.orphaned |= matches!(
+                    request.purpose,
+                    Purpose::ResyncWrite | Purpose::ChecksumRequest
+                );
                 given_up |= request.is_given_up();
             }
             // Writes of applications need not wait for them any more.

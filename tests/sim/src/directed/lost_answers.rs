@@ -7,6 +7,7 @@ use drbd_core::state::{ConnectionState, DiskState};
 
 use super::{Story, Told, ALICE, BOB, SECOND};
 use crate::admin::Admin;
+use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
 
 /// The disk comes back, and its blocks are wanted again.
@@ -32,6 +33,44 @@ pub const WRITTEN_TO: Story = Story {
         world.command(BOB, Admin::Promote(0))?;
         for spot in 0..5 {
             world.written(BOB, spot * 400, 30)?;
+        }
+        world.mend()
+    },
+};
+
+/// What was to be compared by its checksum was asked for behind the word that the disk is gone.
+pub const ASKED_TOO_LATE: Story = Story {
+    name: "asked for when the disk was gone",
+    seeds: 10,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.net.csums_alg = crate::digest::name("short");
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        for spot in 0..5 {
+            world.written(ALICE, spot * 400, 30)?;
+        }
+        world.run(SECOND);
+        world.nodes[BOB].habits = vec![Habit::failing(Work::PeerRead)];
+        world.throw_away[ALICE] = true;
+        world.set_network(true);
+        world.reach_state("a node without a disk", BOB, |state| {
+            state.connection == ConnectionState::Connected && state.disk == DiskState::Diskless
+        })?;
+        world.run(SECOND);
+        world.throw_away[ALICE] = false;
+        world.nodes[BOB].habits.clear();
+        if world.seed % 2 == 0 {
+            world.command(BOB, Admin::Attach(0))?;
+        } else {
+            world.command(ALICE, Admin::Demote(0))?;
+            world.command(BOB, Admin::Promote(0))?;
+            for spot in 0..5 {
+                world.written(BOB, spot * 400, 30)?;
+            }
         }
         world.mend()
     },

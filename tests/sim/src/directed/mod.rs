@@ -97,6 +97,7 @@ pub const ALL: &[&Story] = &[
     &invalidate::ANSWER_IS_SLOWER,
     &invalidate::INVALIDATE_THE_LAST_DISK,
     &lost_answers::ASKED_AGAIN,
+    &lost_answers::ASKED_TOO_LATE,
     &lost_answers::WRITTEN_TO,
     &no_data::SOURCE_GONE,
     &no_data::SOURCE_GOES,
