@@ -137,6 +137,9 @@ impl Resource<'_> {
             flags: DataFlags::NONE,
         };
         let size = peer_request.size;
+        if peer_request.purpose != Purpose::Read {
+            device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
+        }
         if peer_request.thin && peer_request.zeros {
             let sector = peer_request.sector;
             self.release_peer_request(index, id);
@@ -150,7 +153,6 @@ impl Resource<'_> {
         let packet = if peer_request.purpose == Purpose::Read {
             Packet::DataReply(data)
         } else {
-            device.resync_unconfirmed = device.resync_unconfirmed.saturating_add(1);
             Packet::ResyncDataReply(data)
         };
         let digest = self.connection.integrity.size();

@@ -60,6 +60,11 @@ impl Resource<'_> {
         let (Some(id), Some(peer_request)) = (id, peer_request) else {
             return Err(ReceiveError::Malformed("blocks that were never asked for"));
         };
+        if peer_request.orphaned {
+            // Another resync asked for it: the blocks may have been written to since.
+            self.release_peer_request(index, id);
+            return Ok(Received::Done);
+        }
         peer_request.operation = Operation::Discard;
         peer_request.stage = Stage::Waiting;
         self.enqueue_peer_request(index, id);
