@@ -268,6 +268,8 @@ pub struct Device<'m> {
     pub(super) uuids_of_failed_disk: Option<crate::wire::Uuids>,
     /// What ours were when they were compared with the peer's, before they were corrected: the peer hears these.
     pub(super) uuids_compared: Option<crate::wire::Uuids>,
+    /// The number of marked blocks that the peer was told last; `None` where it was told nothing on this link.
+    pub(super) bits_told: Option<u64>,
     /// As source: the current UUID of the target when the resync began.
     pub(super) target_current: u64,
     /// As source: what the target was called when it told us last.
@@ -339,6 +341,7 @@ impl<'m> Device<'m> {
             last_peer_disk: DiskState::Unknown,
             uuids_of_failed_disk: None,
             uuids_compared: None,
+            bits_told: None,
             target_current: 0,
             target_name: 0,
             sync_uuid: 0,

@@ -97,6 +97,7 @@ impl Resource<'_> {
             device.discard_my_data = discard;
             device.introduced = false;
             device.uuids_compared = None;
+            device.bits_told = None;
             device.lost_writes = false;
             device.disk_told = Some(device.state.disk);
             let state = device.state;

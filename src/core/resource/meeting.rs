@@ -158,6 +158,7 @@ impl Resource<'_> {
 
     /// Compares the histories of both disks.
     fn compare_data(&mut self, index: DeviceIndex, peer: &State, peer_disk: DiskState) -> Outcome {
+        self.compare_what_is_told(index);
         let Some(meeting) = self.meeting(index, peer, peer_disk) else {
             return Outcome::NoSync;
         };
@@ -230,7 +231,7 @@ impl Resource<'_> {
         Some(Meeting {
             own: Side {
                 uuids: own.with_early_target(&peers),
-                bits_set: disk.bitmap.weight(),
+                bits_set: device.bits_told.unwrap_or_else(|| disk.bitmap.weight()),
                 crashed_primary: device.crashed_primary,
                 discard_my_data: device.discard_my_data,
                 role: device.state.role,

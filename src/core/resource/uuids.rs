@@ -85,9 +85,26 @@ impl Resource<'_> {
         let device = self.device_mut(index)?;
         let compared = device.uuids_compared.take();
         let kept = device.uuids_of_failed_disk.take();
-        self.uuids_packet(index)
+        let packet = self
+            .uuids_packet(index)
             .map(|now| compared.unwrap_or(now))
-            .or(kept)
+            .or(kept)?;
+        let [.., bits, _] = packet.uuid;
+        if let Some(device) = self.device_mut(index) {
+            device.bits_told = Some(bits);
+        }
+        Some(packet)
+    }
+
+    /// Where a policy decides by the number of marked blocks, both nodes have to go by the number that was told: this one writes on.
+    /// Where nothing was told yet, it will be what was compared.
+    pub(super) fn compare_what_is_told(&mut self, index: DeviceIndex) {
+        let untold = self
+            .device(index)
+            .is_some_and(|device| device.bits_told.is_none());
+        if untold && self.has_uuids_to_tell(index) {
+            self.keep_uuids_compared(index);
+        }
     }
 
     /// Our UUIDs are about to be corrected by what the peer said of its own, and it may not have heard of ours. It has to
