@@ -129,6 +129,8 @@ impl Resource {
         )?;
         let mut limits = QueueLimits::stacking();
         limits.max_hw_sectors(2048).write_cache(true, true);
+        // From the beginning: the page cache of the device asks when the device is made, and never again.
+        limits.stable_writes(true);
         let disk = GenDisk::new(
             major,
             minor,
@@ -229,6 +231,8 @@ impl Device {
                 // Also where the disk below writes the zeros itself.
                 limits.write_zeroes(if peer.write_zeroes { 8192 } else { 0 });
                 limits.write_cache(true, true);
+                // The disk and the peer each read the page of a write. If it changed in between, they would differ.
+                limits.stable_writes(true);
             });
             if result.is_err() {
                 pr_warn!(

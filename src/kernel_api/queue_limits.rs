@@ -118,7 +118,7 @@ impl QueueLimits {
             .feature(shims::BLK_FEAT_FUA, cache && fua)
     }
 
-    /// Whether pages must not change while they are written: where a digest is made of them.
+    /// Whether pages must not change while they are written: where they are read more than once.
     pub(crate) fn stable_writes(&mut self, stable: bool) -> &mut Self {
         self.feature(shims::BLK_FEAT_STABLE_WRITES, stable)
     }

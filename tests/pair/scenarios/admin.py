@@ -52,6 +52,24 @@ def attach_and_detach(c):
 
 
 @scenario(nodes=1)
+def stable_pages(c):
+    """A page stays as it is while it is written, for the disk and the peer each read it, whatever the disk asks for."""
+    c.configure()
+    c.a.setup("new-resource r0")
+    c.a.setup("new-minor r0 0 0")
+    stable = "/sys/block/drbd0/queue/stable_writes"
+    if c.a.driver == "rust":
+        # With C it begins with the first disk.
+        expect(c.a.file(stable), "1\n", "before there is a disk")
+    c.a.adm("attach r0")
+    expect(c.a.file("/sys/block/vdb/queue/stable_writes"), "0\n", "what the disk asks for")
+    expect(c.a.file(stable), "1\n", "with a disk")
+    c.a.adm("detach r0")
+    expect(c.a.file(stable), "1\n", "without the disk again")
+    c.a.adm("down r0")
+
+
+@scenario(nodes=1)
 def up_alone(c):
     """`up` without a peer waits for the connection; `disconnect` and `connect` leave and enter that."""
     c.configure()
