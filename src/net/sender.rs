@@ -296,19 +296,13 @@ fn send_pages(
     vecs: BioVecs<'_>,
     lend: bool,
 ) -> Result {
-    let mut sent = 0;
-    while sent < vecs.len() {
+    with_patience(resource, vecs.len(), |sent| {
         let options = SendOptions {
             lend,
             ..SendOptions::default()
         };
-        match socket.send_pages(vecs.from(sent), options) {
-            Ok(count) => sent += count,
-            Err(EAGAIN) => stalled(resource)?,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+        socket.send_pages(vecs.from(sent), options)
+    })
 }
 
 /// Sends `bytes`, with patience for a peer that is slow; `ETIMEDOUT` where that has an end. Sleeps.
@@ -318,24 +312,38 @@ pub(super) fn send_bytes(
     bytes: &[u8],
     more: bool,
 ) -> Result {
-    let mut sent = 0;
-    let mut was_stalled = false;
-    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+    with_patience(resource, bytes.len(), |sent| {
         let options = SendOptions {
             more,
             ..SendOptions::default()
         };
-        match socket.send(rest, options) {
-            Ok(count) => sent += count,
+        socket.send(bytes.get(sent..).ok_or(EINVAL)?, options)
+    })
+}
+
+/// Calls `send` with what was sent so far until that is `length`, and counts the times in a row that it sent nothing.
+fn with_patience(
+    resource: &Arc<Resource>,
+    length: usize,
+    mut send: impl FnMut(usize) -> Result<usize>,
+) -> Result {
+    let mut sent = 0;
+    let mut was_stalled = false;
+    while sent < length {
+        match send(sent) {
+            Ok(count) => {
+                sent += count;
+                // Not after every call: it takes the lock.
+                if core::mem::take(&mut was_stalled) {
+                    resource.peek(|guarded| guarded.engine.send_goes_on());
+                }
+            }
             Err(EAGAIN) => {
                 was_stalled = true;
                 stalled(resource)?;
             }
             Err(error) => return Err(error),
         }
-    }
-    if was_stalled {
-        resource.peek(|guarded| guarded.engine.send_goes_on());
     }
     Ok(())
 }

@@ -105,6 +105,8 @@ pub struct Life<'a> {
     pub reading: [Reading; 2],
     /// The sender waits for the socket to take these pages: the word to the engine that ends it.
     pub sending: Vec<Sending>,
+    /// The sender has told the engine that the socket takes nothing, and not yet that it goes on.
+    pub stalled: bool,
     pub admin: VecDeque<Admin>,
     pub running: Option<Running>,
     /// The thread that calls handlers.
@@ -212,6 +214,7 @@ impl<'a> Life<'a> {
             receiver: Receiver::Stopped,
             reading: Default::default(),
             sending: Vec::new(),
+            stalled: false,
             admin: VecDeque::new(),
             running: None,
             helpers: Helpers::default(),

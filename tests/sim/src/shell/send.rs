@@ -140,7 +140,9 @@ impl World<'_> {
                 self.link_lost(node, ConnectionState::BrokenPipe);
                 return;
             }
-            life.engine.send_goes_on();
+            if std::mem::take(&mut life.stalled) {
+                life.engine.send_goes_on();
+            }
             let is_resync = Coverage::command(&bytes)
                 .is_some_and(|(command, _)| command == Command::ResyncDataReply.number());
             if !(is_resync && std::mem::take(&mut self.throw_away[node])) {
@@ -212,6 +214,7 @@ impl World<'_> {
             });
         if full {
             if let Some(life) = self.nodes[node].life.as_mut() {
+                life.stalled = true;
                 life.engine.at(now).send_stalled();
             }
             self.settle(node);
