@@ -61,13 +61,6 @@ impl Link {
     }
 }
 
-/// The engine wants the sockets shut. Event thread.
-pub(crate) fn shut_sockets(resource: &Arc<Resource>) {
-    if let Some(link) = resource.link() {
-        link.shut();
-    }
-}
-
 /// The engine has a connection to look for. Event thread.
 pub(crate) fn start_receiver(resource: &Arc<Resource>) -> Result {
     let name = resource.thread_name("drbd_r_")?;

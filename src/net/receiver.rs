@@ -83,6 +83,7 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
                         .wait_event_timeout(1000, || stop.should_stop());
                 }
             }
+            // The sockets are reset before requests end: pages that they had borrowed are used for something else then.
             resource.set_link(None);
             resource.engine(|engine| engine.link_down());
         }

@@ -73,7 +73,7 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
                 resource.engine(|engine| engine.connect_failed());
             }
         }
-        Event::ShutSockets => net::shut_sockets(resource),
+        Event::ShutSockets => resource.shut_link(),
         Event::StopReceiver => {}
         Event::DiskIsIdle { device } => {
             if let Some(device) = resource.device_at(device) {

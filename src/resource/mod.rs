@@ -373,11 +373,17 @@ impl Resource {
         drop(old);
     }
 
-    /// The sockets, while there are some.
-    pub(crate) fn link(&self) -> Option<Arc<Link>> {
-        self.link.lock().clone()
+    /// Ends whatever waits in the sockets, while there are some. Sleeps.
+    pub(crate) fn shut_link(&self) {
+        // Under the mutex, with no reference of its own: whoever takes the link away has the last one, and closes the
+        // sockets by dropping it.
+        if let Some(link) = self.link.lock().as_ref() {
+            link.shut();
+        }
     }
 
+    /// Takes the place of the link. The sockets of the old one are closed when this returns, unless the caller has a
+    /// reference to it. Sleeps.
     pub(crate) fn set_link(&self, link: Option<Arc<Link>>) {
         let old = core::mem::replace(&mut *self.link.lock(), link);
         drop(old);
