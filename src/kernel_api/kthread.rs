@@ -2,13 +2,17 @@
 
 //! Kernel threads that are always joined.
 //!
-//! A thread is asked to stop by a flag. What it may be blocked in at that moment must be woken by whoever asks: its wait
-//! queue by `wake_all`, its socket by `shutdown`. There are no signals.
+//! A thread is asked to stop by a flag. What it may be blocked in at that moment is woken by whoever asks: its socket by
+//! `shutdown`, its wait queue by `wake_all`, or else a moment later by the owner that joins it. There are no signals.
 //!
 //! C header: [`include/linux/kthread.h`](srctree/include/linux/kthread.h)
 
 use core::ptr::NonNull;
 
+use super::wait::{
+    new_wait_queue,
+    WaitQueue, //
+};
 use kernel::{
     bindings,
     cpumask::{
@@ -26,18 +30,21 @@ use kernel::{
             Atomic,
             Release, //
         },
-        Arc,
-        Completion, //
+        Arc, //
     },
 };
+
+/// Milliseconds after which a thread that has not returned is woken again.
+const WAKE_AGAIN: u32 = 20;
 
 /// What a thread and its owner share.
 #[pin_data]
 struct Shared {
     stop: Atomic<bool>,
     returned: Atomic<bool>,
+    /// Woken when `returned` is set.
     #[pin]
-    finished: Completion,
+    finished: WaitQueue,
 }
 
 /// The thread's own view of the wish to stop it.
@@ -86,7 +93,7 @@ impl Thread {
             pin_init!(Shared {
                 stop: Atomic::new(false),
                 returned: Atomic::new(false),
-                finished <- Completion::new(),
+                finished <- new_wait_queue!(c"drbd_thread"),
             }),
             GFP_KERNEL,
         )?;
@@ -121,8 +128,9 @@ impl Thread {
         })
     }
 
-    /// Asks the thread to return, and does not wait. Wakes it where it sleeps in a [`WaitQueue`](super::wait::WaitQueue);
-    /// a socket that it waits for must be shut down by the caller. Any context.
+    /// Asks the thread to return, and does not wait. Wakes it where it sleeps in a [`WaitQueue`], but for a moment in
+    /// which it is about to: who wants it to hear of this at once wakes that queue. A socket that it waits for must be
+    /// shut down by the caller. Any context.
     pub(crate) fn request_stop(&self) {
         self.shared.stop.store(true, Release);
         self.wake();
@@ -180,7 +188,16 @@ impl Drop for Thread {
         }
         // Not kthread_stop() at once: the flag that it sets makes wait_woken() return immediately, so a thread that still
         // waits for something else than its end would spin; and a thread that had not yet run would never run.
-        self.shared.finished.wait_for_completion();
+        //
+        // Once is not enough: wait_woken() forgets a task that was woken by itself, and not through the queue, after it
+        // looked at its condition and before it sleeps.
+        while !self
+            .shared
+            .finished
+            .wait_event_timeout(WAKE_AGAIN, || self.is_finished())
+        {
+            self.wake();
+        }
         // SAFETY: the type invariant gives a kthread with a reference of ours, which this call uses up. It returns when
         // the thread has left our code for good.
         unsafe { bindings::kthread_stop_put(task) };
@@ -198,7 +215,7 @@ unsafe extern "C" fn run<F: FnOnce(&StopFlag)>(data: *mut c_void) -> c_int {
     let Start { body, flag } = start;
     body(&flag);
     flag.shared.returned.store(true, Release);
-    flag.shared.finished.complete_all();
+    flag.shared.finished.wake_all();
     0
 }
 
