@@ -49,7 +49,10 @@ use kernel::{
 };
 
 use super::{
-    backing::Backing,
+    backing::{
+        Attached,
+        Backing, //
+    },
     Device, //
 };
 use crate::{
@@ -124,8 +127,7 @@ impl Device {
             max_bio_size: limits.max_hw_sectors.saturating_mul(512).min(MAX_BIO_SIZE),
             volatile_cache: limits.write_cache,
         };
-        let backing =
-            Arc::new(backing, GFP_KERNEL).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
+        let backing = Attached::new(backing).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
         let index = self.index;
         let result = self.resource.guarded(|guarded| {
             if let Some(shelf) = guarded.shelf(index) {
@@ -307,17 +309,20 @@ impl Device {
     }
 
     /// Closes a disk that the engine has let go. Event thread.
+    ///
+    /// Its devices first: who waits for the engine to be without a disk opens them again, or somebody else does.
     pub(crate) fn close_disk(&self) {
         let index = self.index;
-        let (disk, backing) = self.resource.guarded(|guarded| {
-            let disk = guarded.engine.take_disk(index);
-            let backing = match disk {
-                Some(_) => guarded.shelf(index).and_then(|shelf| shelf.backing.take()),
-                None => None,
-            };
-            (disk, backing)
+        let backing = self.resource.guarded(|guarded| {
+            if !guarded.engine.may_take_disk(index) {
+                return None;
+            }
+            guarded.shelf(index)?.backing.take()
         });
-        drop(backing);
+        if let Some(backing) = backing {
+            Attached::close(backing);
+        }
+        let disk = self.resource.engine(|engine| engine.take_disk(index));
         if let Some(disk) = disk {
             self.give_back(disk.bitmap, disk.activity_log);
         }

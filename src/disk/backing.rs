@@ -4,18 +4,28 @@
 
 use crate::kernel_api::{
     bio::OpFlags,
-    block_device::BackingDevice, //
+    block_device::BackingDevice,
+    wait::{
+        new_wait_queue,
+        WaitQueue, //
+    }, //
 };
+use core::ops::Deref;
 use drbd_core::{
     discard::divide,
     wire::QueueLimits as PeerLimits, //
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    },
 };
 
 /// An opened backing disk.
@@ -82,6 +92,69 @@ impl Backing {
             self.data.zero_out(last, parts.tail, keep_space)?;
         }
         Ok(())
+    }
+}
+
+/// A backing disk that is attached. Whoever starts I/O on it has a reference until that is started, perhaps longer than
+/// the I/O takes.
+///
+/// Dropping the last reference closes nothing where [`Attached::close`] is called: not everybody may wait for that.
+pub(crate) struct Attached {
+    backing: Arc<Backing>,
+    /// Dropped after `backing`.
+    users: Users,
+}
+
+/// Tells that nobody uses the disk any more.
+struct Users(Arc<UsersGone>);
+
+#[pin_data]
+struct UsersGone {
+    gone: Atomic<bool>,
+    #[pin]
+    queue: WaitQueue,
+}
+
+impl Attached {
+    /// Shares a disk. `ENOMEM`, and the disk is closed.
+    pub(crate) fn new(backing: Backing) -> Result<Arc<Self>> {
+        let gone = Arc::pin_init(
+            pin_init!(UsersGone {
+                gone: Atomic::new(false),
+                queue <- new_wait_queue!(c"drbd_backing"),
+            }),
+            GFP_KERNEL,
+        )?;
+        let attached = Self {
+            backing: Arc::new(backing, GFP_KERNEL)?,
+            users: Users(gone),
+        };
+        Ok(Arc::new(attached, GFP_KERNEL)?)
+    }
+
+    /// Waits until nobody else uses the disk, and closes it. From then on nobody gets a reference any more. Sleeps.
+    pub(crate) fn close(attached: Arc<Self>) {
+        let backing = attached.backing.clone();
+        let users = attached.users.0.clone();
+        drop(attached);
+        users.queue.wait_event(|| users.gone.load(Acquire));
+        drop(backing);
+    }
+}
+
+impl Deref for Attached {
+    type Target = Backing;
+
+    #[inline]
+    fn deref(&self) -> &Backing {
+        &self.backing
+    }
+}
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        self.0.gone.store(true, Release);
+        self.0.queue.wake_all();
     }
 }
 

@@ -26,7 +26,10 @@ use super::{
 };
 use crate::{
     disk::{
-        backing::Backing,
+        backing::{
+            Attached,
+            Backing, //
+        },
         io::{
             LocalIo,
             LocalIoContext,
@@ -53,14 +56,14 @@ use crate::{
 /// One thing to do, with all that it needs taken from under the lock.
 enum Action {
     Copy {
-        backing: Arc<Backing>,
+        backing: Arc<Attached>,
         source: BioPin,
         flags: OpFlags,
         index: DeviceIndex,
         id: Id,
     },
     Flush {
-        backing: Arc<Backing>,
+        backing: Arc<Attached>,
         io: LocalIo,
         index: DeviceIndex,
     },
@@ -69,7 +72,7 @@ enum Action {
     /// Metadata on a device of its own was left to the thread that does that.
     SeparateMetadata,
     Write {
-        backing: Arc<Backing>,
+        backing: Arc<Attached>,
         pages: PageBio<PageIo>,
         flags: OpFlags,
         sector: u64,
@@ -77,14 +80,14 @@ enum Action {
         id: Id,
     },
     Read {
-        backing: Arc<Backing>,
+        backing: Arc<Attached>,
         sector: u64,
         size: u32,
         index: DeviceIndex,
         id: Id,
     },
     Metadata {
-        backing: Arc<Backing>,
+        backing: Arc<Attached>,
         index: DeviceIndex,
         purpose: Purpose,
     },
@@ -385,7 +388,7 @@ impl Resource {
     fn write_metadata(
         &self,
         owner: Arc<Self>,
-        backing: &Arc<Backing>,
+        backing: &Backing,
         index: DeviceIndex,
         purpose: Purpose,
     ) {

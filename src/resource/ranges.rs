@@ -23,7 +23,7 @@ use super::{
 use crate::{
     disk::{
         backing::{
-            Backing,
+            Attached,
             Clear, //
         },
         io::{
@@ -42,7 +42,7 @@ use crate::{
 /// One range to be cleared.
 struct Range {
     /// Gone where the disk is.
-    backing: Option<Arc<Backing>>,
+    backing: Option<Arc<Attached>>,
     how: Clear,
     sector: u64,
     sectors: u64,
@@ -72,7 +72,7 @@ fn clear(resource: &Arc<Resource>, range: Range) {
     let cleared = backing
         .as_ref()
         .is_some_and(|backing| backing.clear(how, sector, sectors).is_ok());
-    // Before the engine hears of the end: who then closes the disk is the last one to refer to it.
+    // Before the engine hears of the end, so that who then closes the disk has nothing to wait for.
     drop(backing);
     let context = LocalIoContext {
         resource: resource.clone(),

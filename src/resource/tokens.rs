@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     disk::{
-        backing::Backing,
+        backing::Attached,
         io::PageIo, //
     },
     kernel_api::{
@@ -41,7 +41,7 @@ pub(crate) struct Shelf {
     bios: VVec<Option<Waiting>>,
     pages: VVec<Option<PageBio<PageIo>>>,
     /// The backing disk, while one is attached.
-    pub(crate) backing: Option<Arc<Backing>>,
+    pub(crate) backing: Option<Arc<Attached>>,
 }
 
 impl Shelf {
@@ -115,7 +115,7 @@ impl Guarded {
     }
 
     /// The backing disk of a device.
-    pub(crate) fn backing(&mut self, index: DeviceIndex) -> Option<Arc<Backing>> {
+    pub(crate) fn backing(&mut self, index: DeviceIndex) -> Option<Arc<Attached>> {
         self.shelf(index)?.backing.clone()
     }
 }

@@ -230,16 +230,21 @@ impl<'m> Resource<'m> {
         self.hold_requests_for_superblock(index);
     }
 
-    /// The disk is no longer used and nothing is on its way to it: the shell closes it, and frees the memory of its
-    /// tables.
+    /// Whether there is a disk that is no longer used, with nothing on its way to it: the shell closes it then. It
+    /// stays so until [`Self::take_disk`].
+    pub fn may_take_disk(&self, index: DeviceIndex) -> bool {
+        self.device(index).is_some_and(|device| {
+            device.state.disk == DiskState::Diskless
+                && device.disk.as_ref().is_some_and(|disk| disk.in_flight == 0)
+        })
+    }
+
+    /// The shell has closed the disk, and frees the memory of its tables. From now on another one may be attached.
     pub fn take_disk(&mut self, index: DeviceIndex) -> Option<Disk<'m>> {
+        if !self.may_take_disk(index) {
+            return None;
+        }
         let device = self.device_mut(index)?;
-        if device.state.disk != DiskState::Diskless {
-            return None;
-        }
-        if device.disk.as_ref()?.in_flight > 0 {
-            return None;
-        }
         device.idle_told = false;
         device.forget_extents();
         self.wishes.operations = true;
