@@ -65,10 +65,12 @@ fn tell(found: &DeviceEntry, devices: &[DeviceEntry]) -> bool {
     if wait == waits {
         return false;
     }
-    found
-        .device
-        .resource
-        .engine(|engine| engine.set_dependency_pause(found.device.index, wait))
+    // Block I/O of another resource is no matter of this thread, and whoever waits for the mutex must not wait for that.
+    found.device.resource.engine_in_irq(|guarded| {
+        guarded
+            .engine
+            .set_dependency_pause(found.device.index, wait)
+    })
 }
 
 fn standing(found: &DeviceEntry) -> Option<Standing> {

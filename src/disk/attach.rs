@@ -313,7 +313,7 @@ impl Device {
     /// Its devices first: who waits for the engine to be without a disk opens them again, or somebody else does.
     pub(crate) fn close_disk(&self) {
         let index = self.index;
-        let backing = self.resource.guarded(|guarded| {
+        let backing = self.resource.peek(|guarded| {
             if !guarded.engine.may_take_disk(index) {
                 return None;
             }
@@ -322,7 +322,9 @@ impl Device {
         if let Some(backing) = backing {
             Attached::close(backing);
         }
-        let disk = self.resource.engine(|engine| engine.take_disk(index));
+        let disk = self
+            .resource
+            .engine_in_irq(|guarded| guarded.engine.take_disk(index));
         if let Some(disk) = disk {
             self.give_back(disk.bitmap, disk.activity_log);
         }

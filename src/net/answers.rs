@@ -15,6 +15,7 @@ use kernel::{
 };
 
 use super::{
+    link_failed,
     sender::send_bytes,
     Link, //
 };
@@ -104,12 +105,11 @@ pub(crate) fn run(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
         return;
     };
     let Ok(mut answers) = Answers::new(resource, meta) else {
-        return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
+        return link_failed(resource, ConnectionState::NetworkFailure);
     };
     while resource.meta_work.wait(stop) {
         if answers.send_all().is_err() {
-            resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
-            return;
+            return link_failed(resource, ConnectionState::NetworkFailure);
         }
     }
 }

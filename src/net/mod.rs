@@ -61,6 +61,11 @@ impl Link {
     }
 }
 
+/// A thread of the link cannot go on. Whoever waits for its end must not wait for a disk.
+fn link_failed(resource: &Resource, state: ConnectionState) {
+    resource.engine_in_irq(|guarded| guarded.engine.link_failed(state));
+}
+
 /// The engine has a connection to look for. Event thread.
 pub(crate) fn start_receiver(resource: &Arc<Resource>) -> Result {
     let name = resource.thread_name("drbd_r_")?;

@@ -27,6 +27,7 @@ use super::{
         Answers, //
     },
     establish,
+    link_failed,
     reader::Reader,
     sender,
     Link, //
@@ -126,9 +127,9 @@ fn use_link(resource: &Arc<Resource>, sockets: establish::Established) {
         resource.data_work.raise();
         resource.meta_work.raise();
         let state = receive_all(resource, data, meta);
-        resource.engine(|engine| engine.link_failed(state));
+        link_failed(resource, state);
     } else {
-        resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
+        link_failed(resource, ConnectionState::NetworkFailure);
     }
     link.shut();
     if let Ok([data, meta, acks]) = threads {
@@ -515,7 +516,7 @@ fn receive_acks(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
         return;
     };
     let Ok(mut reader) = Reader::new(meta, META_BUFFER) else {
-        return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
+        return link_failed(resource, ConnectionState::NetworkFailure);
     };
     // The peer may be ahead of us: what it says here is understood once the first words were exchanged.
     resource.operations.wait_event(|| {
@@ -528,13 +529,15 @@ fn receive_acks(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFlag) {
             Err(Failure::Socket) => ConnectionState::NetworkFailure,
             Err(Failure::Peer) => ConnectionState::ProtocolError,
         };
-        return resource.engine(|engine| engine.link_failed(state));
+        return link_failed(resource, state);
     }
 }
 
-/// Gives all whole packets that were read to the engine, under one lock.
+/// Gives all whole packets that were read to the engine, under one lock. Requests that have ended by them end here; block
+/// I/O that was waiting for that is no matter of this thread, which alone knows that the peer lives.
 fn take_acks(resource: &Arc<Resource>, reader: &mut Reader<'_>) -> Result<(), Failure> {
-    let used = resource.engine(|engine| {
+    let used = resource.engine_in_irq(|guarded| {
+        let engine = &mut guarded.engine;
         let mut rest = reader.waiting();
         let whole = rest.len();
         // The first words go over the data socket: the size of a header is settled before anything comes here.

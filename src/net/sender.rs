@@ -19,7 +19,10 @@ use kernel::{
     sync::Arc, //
 };
 
-use super::Link;
+use super::{
+    link_failed,
+    Link, //
+};
 use crate::{
     disk::io::PageIo,
     kernel_api::{
@@ -90,7 +93,7 @@ pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
         return;
     };
     let Ok(mut batch) = Batch::new() else {
-        return resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
+        return link_failed(resource, ConnectionState::NetworkFailure);
     };
     while resource.data_work.wait(stop) {
         while resource.guarded(|guarded| batch.collect(guarded)) {
@@ -99,8 +102,7 @@ pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
                 .and_then(|()| batch.send(resource, data));
             batch.sent(resource, result.is_ok());
             if result.is_err() {
-                resource.engine(|engine| engine.link_failed(ConnectionState::NetworkFailure));
-                return;
+                return link_failed(resource, ConnectionState::NetworkFailure);
             }
         }
     }
@@ -350,7 +352,7 @@ fn with_patience(
 
 /// The socket took nothing for a whole `timeout`.
 fn stalled(resource: &Arc<Resource>) -> Result {
-    if resource.engine(|engine| engine.send_stalled()) {
+    if resource.engine_in_irq(|guarded| guarded.engine.send_stalled()) {
         Err(ETIMEDOUT)
     } else {
         Ok(())

@@ -70,7 +70,7 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
         Event::None => {}
         Event::StartReceiver => {
             if net::start_receiver(resource).is_err() {
-                resource.engine(|engine| engine.connect_failed());
+                resource.engine_in_irq(|guarded| guarded.engine.connect_failed());
             }
         }
         Event::ShutSockets => resource.shut_link(),

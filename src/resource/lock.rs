@@ -72,15 +72,7 @@ impl Resource {
     /// cases: they take the lock once.
     fn locked<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> (R, Option<Wishes>) {
         let mut guarded = self.lock_now();
-        let engine = &mut guarded.engine;
-        if engine.wants_random() {
-            engine.supply_random([
-                random::random_u64(),
-                random::random_u64(),
-                random::random_u64(),
-                random::random_u64(),
-            ]);
-        }
+        supply_random(&mut guarded.engine);
         let result = f(&mut guarded);
         let engine = &mut guarded.engine;
         let idle = !engine.has_effects() && !engine.has_completions();
@@ -100,18 +92,23 @@ impl Resource {
     }
 
     /// Uses the engine where sleeping is not allowed, or not wanted: what it asks for is left to the threads, except that requests end.
-    pub(crate) fn engine_in_irq(&self, f: impl FnOnce(&mut Guarded)) {
-        let (wishes, completions) = {
+    ///
+    /// For all who see to it that a disk, or a peer, is given up: timer, event thread, and whoever reads or writes the meta
+    /// socket. A disk that takes nothing more holds up whoever starts I/O on it.
+    pub(crate) fn engine_in_irq<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> R {
+        let (result, wishes, completions) = {
             let mut guarded = self.lock_now();
-            f(&mut guarded);
+            supply_random(&mut guarded.engine);
+            let result = f(&mut guarded);
             let engine = &mut guarded.engine;
             let completions = engine.has_completions();
-            (engine.take_wishes(), completions)
+            (result, engine.take_wishes(), completions)
         };
         if completions {
             effects::end_requests(self);
         }
         self.grant(wishes);
+        result
     }
 
     /// Wakes whom the engine wants awake. Any context.
@@ -152,7 +149,7 @@ impl Resource {
 
     pub(super) fn timer_expired(self: &Arc<Self>) {
         self.tell_disk_activity();
-        self.engine(|engine| engine.timer());
+        self.engine_in_irq(|guarded| guarded.engine.timer());
         self.arm_timer();
     }
 
@@ -171,6 +168,18 @@ impl Resource {
                 }
             }
         });
+    }
+}
+
+/// Any context.
+fn supply_random(engine: &mut Engine) {
+    if engine.wants_random() {
+        engine.supply_random([
+            random::random_u64(),
+            random::random_u64(),
+            random::random_u64(),
+            random::random_u64(),
+        ]);
     }
 }
 
