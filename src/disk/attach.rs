@@ -53,6 +53,7 @@ use super::{
         Attached,
         Backing, //
     },
+    slot::Slot,
     Device, //
 };
 use crate::{
@@ -155,6 +156,11 @@ impl Device {
             holder.clone(),
             ReturnCode::OpenDisk,
         )?;
+        let slot = match index {
+            MetaIndex::Fixed(slot) => Some(slot),
+            _ => None,
+        };
+        let holder = slot.map_or(holder, |_| Holder::Shared);
         let meta = open(conf.meta_dev.as_bytes(), holder, ReturnCode::OpenMdDisk)?;
         let same = data.is_same(&meta);
         if same != index.is_internal() {
@@ -168,10 +174,15 @@ impl Device {
         } else if data.sectors() < index.min_meta_device_sectors() {
             return Err(ReturnCode::MdDiskTooSmall.into());
         }
+        let slot = match (slot, separate.as_ref()) {
+            (Some(slot), Some(meta)) => Some(take_slot(meta, slot)?),
+            _ => None,
+        };
         Ok(Backing {
             data,
             separate,
             flush_metadata: Atomic::new(conf.md_flushes),
+            _slot: slot,
         })
     }
 
@@ -338,6 +349,23 @@ fn open(path: &[u8], holder: Holder, refusal: ReturnCode) -> Result<BackingDevic
     BackingDevice::open(&path, holder).map_err(|error| {
         pr_err!("open({:?}) failed with {}\n", path, error.to_errno());
         refusal.into()
+    })
+}
+
+fn take_slot(device: &BackingDevice, number: u32) -> Result<Slot, Refused> {
+    Slot::take(device, number).map_err(|error| {
+        if error != EBUSY {
+            return ReturnCode::NoMemory.into();
+        }
+        let mut text = Text::EMPTY;
+        let _ = write!(
+            text,
+            "index {number} of this meta-disk is in use by another volume"
+        );
+        Refused {
+            code: ReturnCode::MdIdxInvalid.into(),
+            text,
+        }
     })
 }
 

@@ -2,6 +2,7 @@
 
 //! The devices below: one with the data, and perhaps another with the metadata.
 
+use super::slot::Slot;
 use crate::kernel_api::{
     bio::OpFlags,
     block_device::BackingDevice,
@@ -36,6 +37,8 @@ pub(crate) struct Backing {
     pub(crate) separate: Option<BackingDevice>,
     /// Metadata goes through the cache of its device: `md-flushes`, which may change at any time.
     pub(crate) flush_metadata: Atomic<bool>,
+    /// The place of the metadata on a device that others use as well. Given back once that is closed.
+    pub(super) _slot: Option<Slot>,
 }
 
 impl Backing {

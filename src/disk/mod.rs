@@ -5,6 +5,7 @@
 pub(crate) mod attach;
 pub(crate) mod backing;
 pub(crate) mod io;
+mod slot;
 pub(crate) mod submit;
 
 use drbd_core::{

@@ -26,19 +26,29 @@ use kernel::{
 /// The kernel lets the same holder open a device several times, and nobody else beside it. A volume has one for its data
 /// and its internal metadata; one is shared by all volumes whose metadata lies on a common device.
 #[derive(Clone)]
-pub(crate) struct Holder(Arc<HolderMark>);
+pub(crate) enum Holder {
+    /// See [`Holder::new`].
+    Own(Arc<HolderMark>),
+    /// The module, for devices that several volumes share.
+    Shared,
+}
 
 /// Its address is what tells holders apart, so it must have one of its own.
-struct HolderMark(#[expect(dead_code)] u64);
+pub(crate) struct HolderMark(#[expect(dead_code)] u64);
+
+static SHARED: HolderMark = HolderMark(0);
 
 impl Holder {
     /// A holder that is like no other.
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self(Arc::new(HolderMark(0), GFP_KERNEL)?))
+        Ok(Self::Own(Arc::new(HolderMark(0), GFP_KERNEL)?))
     }
 
     fn as_ptr(&self) -> *mut c_void {
-        let mark: *const HolderMark = &*self.0;
+        let mark: *const HolderMark = match self {
+            Self::Own(mark) => &**mark,
+            Self::Shared => &SHARED,
+        };
         mark.cast_mut().cast()
     }
 }

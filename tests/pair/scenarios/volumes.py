@@ -113,6 +113,30 @@ def indexed_external_metadata(c):
 
 
 @scenario()
+def shared_metadata_device(c):
+    """Two volumes have their metadata in two slots of one device; our driver refuses the slot of the other one."""
+    volumes = (Volume(0, 0, "/dev/vdb", "/dev/vdd [0]"), Volume(1, 1, "/dev/vdc", "/dev/vdd [1]"))
+    c.ready(Resource(volumes=volumes))
+    c.a.adm("primary r0")
+    for minor in (0, 1):
+        c.a.write(1 << 20, os.urandom(65536), minor=minor)
+    c.expect_equal()
+    c.a.adm("secondary r0")
+    for node in c.nodes:
+        node.adm("detach r0/1")
+        if node.driver == "rust":
+            attach = "drbdsetup attach 1 /dev/vdc /dev/vdd 0"
+            node.refuses(attach, 10, "index 0 of this meta-disk is in use by another volume")
+        node.adm("attach r0/1")
+        c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate")
+    for node in c.nodes:
+        node.adm("down r0")
+        node.adm("up r0")
+    c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+    c.expect_equal()
+
+
+@scenario()
 def sizes_are_agreed(c):
     """The smaller disk decides; a disk limited by configuration too."""
     c.configure(Resource(volumes=(Volume(meta="/dev/vdd"),)))
