@@ -137,6 +137,77 @@ pub(crate) fn drain(resource: &Arc<Resource>) {
     }
 }
 
+/// What a task in `submit_bio` does next.
+enum Step {
+    Start(Action),
+    /// Pages for metadata are needed first.
+    GetPages,
+    /// Nothing is left, or something that may wait.
+    Leave,
+}
+
+/// As [`drain`], for a task in `submit_bio`: what it submits starts only when it returns from there. So it must not wait
+/// for memory that such I/O holds, and leaves to the threads what could. Copies and flushes come from a set whose rescuer
+/// starts what lies there, what the peer writes has its bio and its pages, and metadata gets pages that are there at once,
+/// as the rare transaction of the activity log does that the task's own write waits for.
+pub(crate) fn drain_in_submit(resource: &Arc<Resource>) {
+    let mut pages = None;
+    loop {
+        let (ended, step, wishes) = {
+            let mut guarded = resource.lock_now();
+            let ended = take_ended(&mut guarded);
+            let step = next_step(&mut guarded, pages.is_some());
+            let engine = &mut guarded.engine;
+            let done = !engine.has_effects() && !engine.has_completions();
+            (ended, step, done.then(|| engine.take_wishes()))
+        };
+        end(ended);
+        match (step, pages.take()) {
+            (
+                Step::Start(Action::Metadata {
+                    backing,
+                    index,
+                    purpose,
+                }),
+                Some(pages),
+            ) => resource.write_metadata(&backing, index, purpose, Ok(pages)),
+            (Step::Start(action), _) => resource.carry_out(action),
+            (Step::GetPages, _) => {
+                let Ok(found) = resource.metadata.try_alloc(METADATA_BYTES) else {
+                    return resource.engine_in_irq(|_| ());
+                };
+                pages = Some(found);
+            }
+            (Step::Leave, _) if wishes.is_none() => return resource.engine_in_irq(|_| ()),
+            (Step::Leave, _) => {}
+        }
+        if let Some(wishes) = wishes {
+            return resource.grant(wishes);
+        }
+    }
+}
+
+fn next_step(guarded: &mut Guarded, has_pages: bool) -> Step {
+    let Some(effect) = guarded.engine.front_effect() else {
+        return Step::Leave;
+    };
+    if let Effect::SubmitPeerRequest {
+        device,
+        peer_request,
+    } = effect
+    {
+        // A read needs pages, of which there may be many.
+        let request = guarded.engine.peer_request(device, peer_request);
+        if request.is_some_and(|request| request.operation == Operation::Read) {
+            return Step::Leave;
+        }
+    }
+    if metadata_purpose(effect).is_some() && !has_pages {
+        return Step::GetPages;
+    }
+    next_action(guarded).map_or(Step::Leave, Step::Start)
+}
+
 fn take_ended(guarded: &mut Guarded) -> Ended {
     core::array::from_fn(|_| {
         let completion = guarded.engine.next_completion()?;
@@ -355,7 +426,8 @@ impl Resource {
                 index,
                 purpose,
             } => {
-                self.write_metadata(owner, &backing, index, purpose);
+                let pages = self.metadata.alloc(METADATA_BYTES);
+                self.write_metadata(&backing, index, purpose, pages);
             }
             Action::Fail { index, effect } => self.fail(index, effect),
         }
@@ -386,18 +458,15 @@ impl Resource {
     }
 
     fn write_metadata(
-        &self,
-        owner: Arc<Self>,
+        self: &Arc<Self>,
         backing: &Backing,
         index: DeviceIndex,
         purpose: Purpose,
+        pages: Result<PageBio<PageIo>>,
     ) {
-        let written = self
-            .metadata
-            .alloc(METADATA_BYTES)
-            .and_then(|pages| self.encode_metadata(index, purpose, pages));
+        let written = pages.and_then(|pages| self.encode_metadata(index, purpose, pages));
         let context = PageIoContext {
-            resource: owner,
+            resource: self.clone(),
             index,
             purpose,
         };

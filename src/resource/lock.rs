@@ -53,8 +53,8 @@ impl Resource {
     }
 
     /// The same for a task in `submit_bio`, where block I/O starts only when the task returns from there: what the engine
-    /// asks for is carried out if the task is about to return, that is where `f` says so, and else left to the threads.
-    /// Carried out here, it would wait for a task that waits for its end.
+    /// asks for is carried out if the task is about to return, that is where `f` says so, as far as that cannot wait, and
+    /// else left to the threads. Carried out here, it would wait for a task that waits for its end.
     pub(crate) fn guarded_in_submit(
         self: &Arc<Self>,
         f: impl FnOnce(&mut Guarded) -> bool,
@@ -62,7 +62,7 @@ impl Resource {
         let (returns, wishes) = self.locked(f);
         match wishes {
             Some(wishes) => self.grant(wishes),
-            None if returns => effects::drain(self),
+            None if returns => effects::drain_in_submit(self),
             None => self.engine_in_irq(|_| ()),
         }
         returns

@@ -275,6 +275,14 @@ impl<'m> Resource<'m> {
         Some(completion)
     }
 
+    /// What [`next_effect`](Self::next_effect) would answer, for those who cannot do everything.
+    pub fn front_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty() {
+            self.make_progress();
+        }
+        self.effects.front().copied()
+    }
+
     /// The next block I/O to be started. Where sleeping is allowed.
     pub fn next_effect(&mut self) -> Option<Effect> {
         if self.effects.is_empty() {
