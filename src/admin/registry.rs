@@ -186,6 +186,21 @@ pub(super) fn volumes(entry: &Arc<Entry>) -> Result<KVec<Arc<Device>>> {
     Ok(volumes)
 }
 
+/// Any resource. Needs no memory.
+pub(super) fn any_resource() -> Option<Arc<Entry>> {
+    REGISTRY.lock().resources.first().cloned()
+}
+
+/// Any device of a resource. Needs no memory.
+pub(super) fn any_volume(entry: &Arc<Entry>) -> Option<Arc<Device>> {
+    let registry = REGISTRY.lock();
+    let found = registry
+        .devices
+        .iter()
+        .find(|found| Arc::ptr_eq(&found.entry, entry))?;
+    Some(found.device.clone())
+}
+
 fn insert<T>(list: &mut KVec<T>, place: usize, value: T) -> Result {
     list.reserve(1, GFP_KERNEL)?;
     list.insert_within_capacity(place, value)

@@ -120,8 +120,7 @@ fn remove_resource(entry: &Arc<Entry>) -> Outcome {
     if connection > ConnectionState::StandAlone {
         return Err(ReturnCode::NetConfigured.into());
     }
-    let volumes = registry::volumes(entry).map_err(no_memory)?;
-    if !volumes.is_empty() {
+    if registry::any_volume(entry).is_some() {
         return Err(ReturnCode::ResInUse.into());
     }
     entry.resource.settle();
@@ -253,12 +252,10 @@ pub(super) fn down(target: &Target) -> Outcome {
 }
 
 /// Takes everything apart: the module goes. No command runs any more.
+///
+/// Needs no memory for that: no thread may be left when the code goes.
 pub(super) fn remove_all() {
-    let Ok(entries) = registry::resources() else {
-        pr_err!("no memory to take the resources apart\n");
-        return;
-    };
-    for entry in entries {
+    while let Some(entry) = registry::any_resource() {
         let _administration = entry.resource.administration().lock();
         let result = remove_by_force(&entry);
         if let Err(refused) = result {
@@ -267,6 +264,8 @@ pub(super) fn remove_all() {
                 Level::Error,
                 format_args!("could not be taken apart: {}", refused.code),
             );
+            registry::remove_resource(&entry);
+            entry.resource.shut_down();
         }
     }
 }
@@ -274,7 +273,7 @@ pub(super) fn remove_all() {
 fn remove_by_force(entry: &Arc<Entry>) -> Outcome {
     let code = |code: StateCode| Refused::from(code);
     connection_commands::take_down(entry, true).map_err(code)?;
-    for device in registry::volumes(entry).map_err(no_memory)? {
+    while let Some(device) = registry::any_volume(entry) {
         match device.set_role(Role::Secondary, false) {
             Err(refusal) if !refusal.is_success() => return Err(refusal.into()),
             _ => {}

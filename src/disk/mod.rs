@@ -95,21 +95,12 @@ impl Resource {
         minor: u32,
         volume: u16,
     ) -> Result<Arc<Device>> {
-        let lender = &self.lender;
-        let tables = DeviceTables {
-            requests: lender.lend_with(REQUESTS, |_| Slot::empty())?,
-            waiting: lender.lend_with(REQUESTS, |_| Id::FILL)?,
-            peer_requests: lender.lend_with(PEER_REQUESTS, |_| Slot::empty())?,
-            peer_waiting: lender.lend_with(PEER_REQUESTS, |_| Id::FILL)?,
-            overlap: lender.lend_with(REQUESTS + PEER_REQUESTS, |_| Entry::EMPTY)?,
-            digests: lender.lend_with(PEER_REQUESTS, |_| Digest::NONE)?,
-        };
-        let mut place = VVec::with_capacity(1, GFP_KERNEL)?;
-        place.push(EngineDevice::new(volume, minor, tables), GFP_KERNEL)?;
+        if self.peek(|guarded| guarded.shelves.iter().all(Option::is_some)) {
+            return Err(ENOSPC);
+        }
         let shelf = Shelf::new()?;
-        let [place] = lender.lend(place)? else {
-            return Err(ENOMEM);
-        };
+        let place = self.engine_device(volume, minor)?;
+        // Only one administrator at a time adds or removes: there is a place.
         let index = self.guarded(|guarded| {
             let index = guarded.engine.add_device(place)?;
             if let Some(slot) = guarded.shelves.get_mut(usize::from(index.0)) {
@@ -118,6 +109,50 @@ impl Resource {
             Some(index)
         });
         let index = index.ok_or(ENOSPC)?;
+        self.make_disk(major, minor, volume, index)
+            .inspect_err(|_| self.forget_device(index))
+    }
+
+    /// What the engine has for a volume, in memory of the lender.
+    fn engine_device(&self, volume: u16, minor: u32) -> Result<&'static mut EngineDevice<'static>> {
+        let lender = &self.lender;
+        let mut place = VVec::with_capacity(1, GFP_KERNEL)?;
+        let requests = lender.try_lend_with(REQUESTS, |_| Slot::empty())?;
+        let waiting = lender.try_lend_with(REQUESTS, |_| Id::FILL)?;
+        let peer_requests = lender.try_lend_with(PEER_REQUESTS, |_| Slot::empty())?;
+        let peer_waiting = lender.try_lend_with(PEER_REQUESTS, |_| Id::FILL)?;
+        let overlap = lender.try_lend_with(REQUESTS + PEER_REQUESTS, |_| Entry::EMPTY)?;
+        let digests = lender.try_lend_with(PEER_REQUESTS, |_| Digest::NONE)?;
+        let tables = DeviceTables {
+            requests: requests.keep(),
+            waiting: waiting.keep(),
+            peer_requests: peer_requests.keep(),
+            peer_waiting: peer_waiting.keep(),
+            overlap: overlap.keep(),
+            digests: digests.keep(),
+        };
+        // There is room for it.
+        let _ = place.push_within_capacity(EngineDevice::new(volume, minor, tables));
+        match lender.lend_or_return(place) {
+            Ok([device]) => Ok(device),
+            Ok(_) => Err(ENOMEM),
+            Err(mut place) => {
+                for device in place.iter_mut() {
+                    self.reclaim_tables(device.take_tables());
+                }
+                Err(ENOMEM)
+            }
+        }
+    }
+
+    /// `/dev/drbdMINOR`, for a volume that the engine has.
+    fn make_disk(
+        self: &Arc<Self>,
+        major: &BlockMajor,
+        minor: u32,
+        volume: u16,
+        index: DeviceIndex,
+    ) -> Result<Arc<Device>> {
         let device = Arc::pin_init(
             pin_init!(Device {
                 minor,
@@ -138,8 +173,7 @@ impl Resource {
             fmt!("drbd{minor}"),
             &mut limits,
             device.clone(),
-        )
-        .inspect_err(|_| self.forget_device(index))?;
+        )?;
         disk.set_read_only(true);
         *device.disk.lock() = Some(disk);
         self.set_device(index, Some(device.clone()));
@@ -165,15 +199,18 @@ impl Resource {
         });
         drop(shelf);
         if let Some(device) = device {
-            let tables = device.take_tables();
-            self.lender.reclaim(tables.requests);
-            self.lender.reclaim(tables.waiting);
-            self.lender.reclaim(tables.peer_requests);
-            self.lender.reclaim(tables.peer_waiting);
-            self.lender.reclaim(tables.overlap);
-            self.lender.reclaim(tables.digests);
+            self.reclaim_tables(device.take_tables());
             self.lender.reclaim(core::slice::from_mut(device));
         }
+    }
+
+    fn reclaim_tables(&self, tables: DeviceTables<'static>) {
+        self.lender.reclaim(tables.requests);
+        self.lender.reclaim(tables.waiting);
+        self.lender.reclaim(tables.peer_requests);
+        self.lender.reclaim(tables.peer_waiting);
+        self.lender.reclaim(tables.overlap);
+        self.lender.reclaim(tables.digests);
     }
 }
 

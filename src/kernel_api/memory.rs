@@ -38,6 +38,18 @@ impl Lender {
         }? Error)
     }
 
+    /// As [`Lender::lend_with`], for one of several tables that are wanted all or none.
+    pub(crate) fn try_lend_with<T: 'static>(
+        &self,
+        len: usize,
+        entry: impl FnMut(usize) -> T,
+    ) -> Result<Lent<'_, T>> {
+        Ok(Lent {
+            table: Some(self.lend_with(len, entry)?),
+            lender: self,
+        })
+    }
+
     /// Lends a table of `len` entries that `entry` makes (called with 0, 1, ...). Sleeps.
     pub(crate) fn lend_with<T: 'static>(
         &self,
@@ -53,8 +65,18 @@ impl Lender {
 
     /// Lends a table. Sleeps.
     pub(crate) fn lend<T: 'static>(&self, table: VVec<T>) -> Result<&'static mut [T]> {
+        self.lend_or_return(table).map_err(|_| ENOMEM)
+    }
+
+    /// Lends a table, or gives it back where there is no memory to note that. Sleeps.
+    pub(crate) fn lend_or_return<T: 'static>(
+        &self,
+        table: VVec<T>,
+    ) -> Result<&'static mut [T], VVec<T>> {
         let mut loans = self.loans.lock();
-        loans.reserve(1, GFP_KERNEL)?;
+        if loans.reserve(1, GFP_KERNEL).is_err() {
+            return Err(table);
+        }
         let (table, len, capacity) = table.into_raw_parts();
         // SAFETY: The vector has `len` entries, which belong to nobody else now, and are not freed before whoever has this
         // only reference gives it back.
@@ -73,10 +95,8 @@ impl Lender {
             free: free::<T>,
         };
         table.expose_provenance();
-        if loans.push_within_capacity(loan).is_err() {
-            // There is room for one: just reserved.
-            return Err(ENOMEM);
-        }
+        // There is room for one: just reserved.
+        let _ = loans.push_within_capacity(loan);
         Ok(lent)
     }
 
@@ -103,6 +123,28 @@ impl Lender {
             // and it is taken off the list, so this happens once.
             Some(loan) => unsafe { (loan.free)(loan.address, loan.len, loan.capacity) },
             None => pr_warn!("a table of {bytes} bytes was not lent here: it stays allocated\n"),
+        }
+    }
+}
+
+/// A table that goes back unless it is [kept](Lent::keep).
+pub(crate) struct Lent<'a, T: 'static> {
+    table: Option<&'static mut [T]>,
+    lender: &'a Lender,
+}
+
+impl<T: 'static> Lent<'_, T> {
+    /// The table; somebody else gives it back from now on.
+    pub(crate) fn keep(mut self) -> &'static mut [T] {
+        self.table.take().unwrap_or_default()
+    }
+}
+
+impl<T: 'static> Drop for Lent<'_, T> {
+    /// Sleeps.
+    fn drop(&mut self) {
+        if let Some(table) = self.table.take() {
+            self.lender.reclaim(table);
         }
     }
 }

@@ -74,6 +74,7 @@ use crate::{
         bio_set::BioSet,
         kthread::{
             parse_cpu_mask,
+            StopFlag,
             Thread, //
         },
         memory::Lender,
@@ -278,7 +279,8 @@ impl Resource {
             }? Error),
             GFP_KERNEL,
         )?;
-        resource.start()?;
+        // The timer has a reference to the resource, and the lender wants its tables back.
+        resource.start().inspect_err(|_| resource.shut_down())?;
         Ok(resource)
     }
 
@@ -294,44 +296,29 @@ impl Resource {
         )?;
         *self.timer.lock() = Some(timer.clone());
         *self.alarm.lock() = Some(timer);
-        let owner = self.clone();
-        let disk = Thread::spawn(&self.thread_name("drbd_d_")?, move |stop| {
-            effects::run(&owner, stop)
-        });
-        let owner = self.clone();
-        let range = Thread::spawn(&self.thread_name("drbd_z_")?, move |stop| {
-            ranges::run(&owner, stop)
-        });
-        let owner = self.clone();
-        let metadata = Thread::spawn(&self.thread_name("drbd_m_")?, move |stop| {
-            separate_metadata::run(&owner, stop)
-        });
-        let owner = self.clone();
-        let event = Thread::spawn(&self.thread_name("drbd_e_")?, move |stop| {
-            events::run(&owner, stop)
-        });
-        let owner = self.clone();
-        let helper = Thread::spawn(&self.thread_name("drbd_h_")?, move |stop| {
-            helpers::run(&owner, stop)
-        });
+        let disk = self.start_thread("drbd_d_", effects::run)?;
+        let range = self.start_thread("drbd_z_", ranges::run)?;
+        let metadata = self.start_thread("drbd_m_", separate_metadata::run)?;
+        let event = self.start_thread("drbd_e_", events::run)?;
+        let helper = self.start_thread("drbd_h_", helpers::run)?;
         let mut threads = self.threads.lock();
-        threads.disk = disk.ok();
-        threads.range = range.ok();
-        threads.metadata = metadata.ok();
-        threads.event = event.ok();
-        threads.helper = helper.ok();
-        let complete = threads.disk.is_some()
-            && threads.range.is_some()
-            && threads.metadata.is_some()
-            && threads.event.is_some()
-            && threads.helper.is_some();
+        threads.disk = Some(disk);
+        threads.range = Some(range);
+        threads.metadata = Some(metadata);
+        threads.event = Some(event);
+        threads.helper = Some(helper);
         drop(threads);
         self.bind_threads();
-        if !complete {
-            self.shut_down();
-            return Err(ENOMEM);
-        }
         Ok(())
+    }
+
+    fn start_thread(
+        self: &Arc<Self>,
+        prefix: &str,
+        run: fn(&Arc<Self>, &StopFlag),
+    ) -> Result<Thread> {
+        let owner = self.clone();
+        Thread::spawn(&self.thread_name(prefix)?, move |stop| run(&owner, stop))
     }
 
     /// The name of a thread of this resource.
