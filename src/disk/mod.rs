@@ -95,22 +95,30 @@ impl Resource {
         minor: u32,
         volume: u16,
     ) -> Result<Arc<Device>> {
-        if self.peek(|guarded| guarded.shelves.iter().all(Option::is_some)) {
-            return Err(ENOSPC);
-        }
+        // Nobody else adds or removes a volume meanwhile: one administers at a time.
+        let index = self.peek(|guarded| guarded.engine.free_place());
+        let index = index.ok_or(ENOSPC)?;
+        let device = self.make_disk(major, minor, volume, index)?;
+        // The engine last: a peer that has this volume already answers at once, and what follows from that needs all of the above.
+        self.set_device(index, Some(device.clone()));
+        self.add_to_engine(&device).inspect_err(|_| {
+            let disk = device.disk.lock().take();
+            drop(disk);
+            self.set_device(index, None);
+        })?;
+        Ok(device)
+    }
+
+    fn add_to_engine(self: &Arc<Self>, device: &Device) -> Result {
         let shelf = Shelf::new()?;
-        let place = self.engine_device(volume, minor)?;
-        // Only one administrator at a time adds or removes: there is a place.
+        let place = self.engine_device(device.volume, device.minor)?;
         let index = self.guarded(|guarded| {
-            let index = guarded.engine.add_device(place)?;
-            if let Some(slot) = guarded.shelves.get_mut(usize::from(index.0)) {
+            if let Some(slot) = guarded.shelves.get_mut(usize::from(device.index.0)) {
                 *slot = Some(shelf);
             }
-            Some(index)
+            guarded.engine.add_device(place)
         });
-        let index = index.ok_or(ENOSPC)?;
-        self.make_disk(major, minor, volume, index)
-            .inspect_err(|_| self.forget_device(index))
+        index.map(|_| ()).ok_or(ENOSPC)
     }
 
     /// What the engine has for a volume, in memory of the lender.
@@ -145,7 +153,7 @@ impl Resource {
         }
     }
 
-    /// `/dev/drbdMINOR`, for a volume that the engine has.
+    /// `/dev/drbdMINOR`, for a volume that the engine is about to have.
     fn make_disk(
         self: &Arc<Self>,
         major: &BlockMajor,
@@ -176,7 +184,6 @@ impl Resource {
         )?;
         disk.set_read_only(true);
         *device.disk.lock() = Some(disk);
-        self.set_device(index, Some(device.clone()));
         Ok(device)
     }
 

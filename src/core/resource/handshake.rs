@@ -91,20 +91,7 @@ impl Resource<'_> {
             return;
         }
         for index in self.indices() {
-            let Some(device) = self.device_mut(index) else {
-                continue;
-            };
-            device.discard_my_data = discard;
-            device.introduced = false;
-            device.uuids_compared = None;
-            device.bits_told = None;
-            device.lost_writes = false;
-            device.disk_told = Some(device.state.disk);
-            let state = device.state;
-            self.send_data(DataItem::SyncParam(index));
-            self.send_data(DataItem::Sizes(index));
-            self.send_data(DataItem::Uuids(index));
-            self.send_state(index, &state);
+            self.introduce_device(index, discard);
         }
         // It counts for one handshake only.
         if let Some(conf) = self.connection.conf.as_mut() {
@@ -112,6 +99,36 @@ impl Resource<'_> {
         }
         if self.present().next().is_none() {
             self.connection.state_sent = false;
+        }
+    }
+
+    /// Tells the peer everything about one volume. One that is added to a connection is not known to the peer where it is added
+    /// there later: then nothing of this is heard, and the peer's own words come first.
+    pub(super) fn introduce_device(&mut self, index: DeviceIndex, discard: bool) {
+        let Some(device) = self.device_mut(index) else {
+            return;
+        };
+        device.discard_my_data = discard;
+        device.introduced = false;
+        device.uuids_compared = None;
+        device.bits_told = None;
+        device.lost_writes = false;
+        device.disk_told = Some(device.state.disk);
+        let state = device.state;
+        self.send_data(DataItem::SyncParam(index));
+        self.send_data(DataItem::Sizes(index));
+        self.send_data(DataItem::Uuids(index));
+        self.send_state(index, &state);
+    }
+
+    /// Something comes about a volume. The peer's first words about all of its volumes come in one piece: one that still waits for
+    /// them when more comes about another is not known to the peer, and the others need not wait with it.
+    pub(super) fn peer_may_be_known(&mut self, index: DeviceIndex) {
+        let introduced = self
+            .device(index)
+            .is_some_and(|device| device.state.connection >= ConnectionState::Connected);
+        if introduced && core::mem::replace(&mut self.connection.state_sent, false) {
+            self.wishes.operations = true;
         }
     }
 

@@ -34,6 +34,14 @@ impl Resource<'_> {
         let (knows_uuids, consider) = self.device(index).map_or((false, false), |device| {
             (device.peer.uuids.is_some(), device.consider_resync)
         });
+        if !knows_uuids && peer.disk.min(old.disk) > DiskState::Negotiating {
+            // A volume was added to a connection, and both got their disks while the first words about it were under way, which said
+            // that there is none. What is there is compared, sizes and all, when both introduce themselves again.
+            let why = "Both nodes attached a disk before they heard of each other's: connecting anew to compare them";
+            self.log(index, LogMessage::HandshakeRefused(why));
+            self.connection_failed(C::NetworkFailure);
+            return Ok(Received::Done);
+        }
         let both_have_disks = knows_uuids
             && peer.disk >= DiskState::Negotiating
             && old.disk >= DiskState::Negotiating;

@@ -85,6 +85,7 @@ use crate::config::policy::WriteOrdering;
 use crate::config::resource::ResourceOptions;
 use crate::ring::Ring;
 use crate::slab::Id;
+use crate::state::ConnectionState;
 use crate::wire::MAX_PACKET_HEAD;
 use connection::{Connection, ConnectionTables, DataItem, MetaItem, Phase};
 use device::{Device, DeviceIndex};
@@ -231,21 +232,29 @@ impl<'m> Resource<'m> {
         self.random_left = words.len();
     }
 
-    /// Adds a volume. The index names it from now on.
-    pub fn add_device(&mut self, device: &'m mut Device<'m>) -> Option<DeviceIndex> {
+    /// The index that the next volume will have. `None`: there are [`MAX_VOLUMES`].
+    pub fn free_place(&self) -> Option<DeviceIndex> {
         let index = self.devices.iter().position(Option::is_none)?;
-        let number = u8::try_from(index).ok()?;
+        Some(DeviceIndex(u8::try_from(index).ok()?))
+    }
+
+    /// Adds a volume, Secondary and without a disk. The index names it from now on, also towards the shell: on a connection that
+    /// is up, the peer hears of it, and may answer at once.
+    pub fn add_device(&mut self, device: &'m mut Device<'m>) -> Option<DeviceIndex> {
+        let index = self.free_place()?;
         device.state.connection = self.connection.state;
         if let Some((_, other)) = self.present().next() {
-            // A new volume starts with what the whole resource is: its role and its suspension.
-            device.state.role = other.state.role;
+            // Suspension is a matter of the whole resource; a role is not.
             device.state.suspended = other.state.suspended;
             device.state.suspended_no_data = other.state.suspended_no_data;
             device.state.suspended_fencing = other.state.suspended_fencing;
         }
-        *self.devices.get_mut(index)? = Some(device);
-        self.places = self.places.max(number.saturating_add(1));
-        Some(DeviceIndex(number))
+        *self.devices.get_mut(usize::from(index.0))? = Some(device);
+        self.places = self.places.max(index.0.saturating_add(1));
+        if self.connection.state == ConnectionState::WFReportParams {
+            self.introduce_device(index, false);
+        }
+        Some(index)
     }
 
     /// Takes a volume away; the shell has made sure that it is Diskless, Secondary and idle.
@@ -477,7 +486,7 @@ impl<'m> Resource<'m> {
     fn break_down(&mut self) {
         if !self.broken {
             self.broken = true;
-            self.connection_failed(crate::state::ConnectionState::ProtocolError);
+            self.connection_failed(ConnectionState::ProtocolError);
         }
     }
 

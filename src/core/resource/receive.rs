@@ -287,6 +287,7 @@ impl Resource<'_> {
                     }
                     None => return Err(ReceiveError::UnknownVolume),
                 };
+                self.peer_may_be_known(index);
                 self.dispatch_to_device(head, index, packet)
             }
         }

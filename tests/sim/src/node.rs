@@ -168,6 +168,7 @@ impl<'a> Life<'a> {
     pub fn new(
         arena: &'a Bump,
         volumes: usize,
+        late: usize,
         options: &ResourceOptions,
         sizes: &Sizes,
         random: [u64; 4],
@@ -188,18 +189,8 @@ impl<'a> Life<'a> {
         };
         let mut engine = Resource::new(options.clone(), tables);
         engine.supply_random(random);
-        for volume in 0..volumes {
-            let tables = DeviceTables {
-                requests: arena.alloc_slice_fill_with(sizes.requests, |_| Slot::empty()),
-                waiting: arena.alloc_slice_fill_copy(sizes.requests, Id::FILL),
-                peer_requests: arena.alloc_slice_fill_with(sizes.peer_requests, |_| Slot::empty()),
-                peer_waiting: arena.alloc_slice_fill_copy(sizes.peer_requests, Id::FILL),
-                overlap: arena
-                    .alloc_slice_fill_copy(sizes.requests + sizes.peer_requests, Entry::EMPTY),
-                digests: arena.alloc_slice_fill_copy(sizes.peer_requests, Digest::NONE),
-            };
-            let device = arena.alloc(Device::new(volume as u16, volume as u32, tables));
-            engine.add_device(device);
+        for volume in 0..volumes - late {
+            engine.add_device(new_device(arena, sizes, volume));
         }
         let limits = (0..volumes)
             .map(|volume| engine.peer_limits(DeviceIndex(volume as u8)))
@@ -227,4 +218,17 @@ impl<'a> Life<'a> {
             limits,
         }
     }
+}
+
+/// A volume that has not been added yet.
+pub fn new_device<'a>(arena: &'a Bump, sizes: &Sizes, volume: usize) -> &'a mut Device<'a> {
+    let tables = DeviceTables {
+        requests: arena.alloc_slice_fill_with(sizes.requests, |_| Slot::empty()),
+        waiting: arena.alloc_slice_fill_copy(sizes.requests, Id::FILL),
+        peer_requests: arena.alloc_slice_fill_with(sizes.peer_requests, |_| Slot::empty()),
+        peer_waiting: arena.alloc_slice_fill_copy(sizes.peer_requests, Id::FILL),
+        overlap: arena.alloc_slice_fill_copy(sizes.requests + sizes.peer_requests, Entry::EMPTY),
+        digests: arena.alloc_slice_fill_copy(sizes.peer_requests, Digest::NONE),
+    };
+    arena.alloc(Device::new(volume as u16, volume as u32, tables))
 }

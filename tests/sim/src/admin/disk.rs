@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Attaching and detaching.
+//! Adding a volume, attaching and detaching its disk.
 
 use drbd_core::activity_log::{ActivityLog, ExtentSlot};
 use drbd_core::bitmap::{bits_for_sectors, storage_needed};
@@ -12,10 +12,27 @@ use drbd_core::wire::QueueLimits;
 
 use super::{AdminResult, Running};
 use crate::metadata;
-use crate::node::Life;
+use crate::node::{new_device, Life};
 use crate::world::World;
 
 impl<'a> World<'a> {
+    pub(super) fn add_volume(&mut self, node: usize, volume: u8) -> AdminResult {
+        let now = self.now / 1000;
+        let arena = self.arena;
+        let sizes = self.nodes[node].sizes;
+        let life = self.nodes[node].life.as_mut().ok_or("down")?;
+        if life.engine.find_volume(u16::from(volume)).is_some() {
+            return Err("there is such a volume already".into());
+        }
+        let device = new_device(arena, &sizes, usize::from(volume));
+        let index = life.engine.at(now).add_device(device);
+        // The simulator takes the number of a volume for its index: they are added in their order.
+        if index != Some(DeviceIndex(volume)) {
+            return Err(format!("volume {volume} at {index:?}"));
+        }
+        Ok(())
+    }
+
     pub(super) fn detach(
         &mut self,
         node: usize,

@@ -16,6 +16,8 @@ use crate::world::{Ev, World};
 /// A command. Volumes are named by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admin {
+    /// `drbdsetup new-minor`
+    AddVolume(u8),
     Attach(u8),
     Detach(u8),
     DetachForced(u8),
@@ -137,6 +139,17 @@ impl World<'_> {
             return self.answered(node, running, result);
         }
         match running.command {
+            Admin::AddVolume(_) if self.plan.is_some() && !running.begun => {
+                // In chaos an administrator takes his time for it: both are connected by then, or not.
+                running.begun = true;
+                let pause = *self.rng.pick(&[0, 10_000, 300_000, 3_000_000]);
+                self.wait(node, running, pause);
+                None
+            }
+            Admin::AddVolume(volume) => {
+                self.coverage.count("volumes added");
+                Some(self.add_volume(node, volume))
+            }
             Admin::Attach(volume) => Some(self.attach(node, volume)),
             Admin::AttachInVain(volume) => Some(self.attach_in_vain(node, volume)),
             Admin::Remove => self.remove(node, running),

@@ -130,3 +130,11 @@ pub fn age_of_peers(rng: &mut Rng, setup: &mut Setup) {
         setup.net.integrity_alg = Default::default();
     }
 }
+
+/// Whether the last of several volumes is added while the others are in use, on each node at another moment, from a number of its
+/// own. Not with a larger disk on one of them: who has none yet takes its size over, and refuses a smaller one for ever.
+pub fn late_volumes(seed: u64, setup: &mut Setup) {
+    if setup.volumes > 1 && setup.larger == 0 && Rng::new(seed ^ 0x1a7e).chance(30) {
+        setup.late_volumes = 1;
+    }
+}

@@ -13,7 +13,7 @@ mod manager;
 mod verdict;
 
 use drbd_core::config::policy::Protocol;
-use drbd_core::state::ConnectionState;
+use drbd_core::state::{ConnectionState, DiskState};
 
 use crate::admin::Admin;
 use crate::rng::Rng;
@@ -65,6 +65,7 @@ impl<'a> World<'a> {
         choice::pace_of_resync(&mut Rng::new(seed ^ 0x9ace), &mut setup);
         choice::age_of_peers(&mut Rng::new(seed ^ 0x86), &mut setup);
         choice::pace_of_handlers(seed, &mut setup);
+        choice::late_volumes(seed, &mut setup);
         let ever_a = setup.net.wire_protocol == Protocol::A;
         let ever_b = setup.net.wire_protocol == Protocol::B;
         let mut world = Self::new(arena, seed, setup);
@@ -130,6 +131,7 @@ impl<'a> World<'a> {
             self.fail("two new nodes do not find each other".into());
             return;
         }
+        self.attach_late_volumes();
         for volume in 0..self.setup.volumes {
             let sectors = self.engine_size(0, volume);
             let content = self.nodes[0].disks[volume].read(0, sectors);
@@ -141,6 +143,28 @@ impl<'a> World<'a> {
         }
         if !self.run_until(PATIENCE, |world| world.in_sync()) {
             self.fail("the first full sync does not end".into());
+        }
+    }
+
+    /// While two nodes introduce themselves no disk is attached: an administrator who was too early does it again.
+    fn attach_late_volumes(&mut self) {
+        let early = self.setup.volumes - self.setup.late_volumes;
+        for volume in early..self.setup.volumes {
+            for node in 0..2 {
+                let state = self.engine_state(node, volume);
+                if state.is_some_and(|state| state.disk == DiskState::Diskless) {
+                    let _ = self.command(node, Admin::Attach(volume as u8));
+                }
+            }
+            self.run_until(30_000_000, |world| {
+                (0..2).all(|node| {
+                    world
+                        .engine_state(node, volume)
+                        .is_some_and(|state| state.disk > DiskState::Negotiating)
+                })
+            });
+            // A word of before must not come behind a promotion by force.
+            self.run(1_000_000);
         }
     }
 

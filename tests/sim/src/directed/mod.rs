@@ -22,6 +22,7 @@ mod lost_answers;
 mod no_data;
 mod reads;
 mod target;
+mod volumes;
 mod waiting;
 mod writes_fail;
 
@@ -113,6 +114,9 @@ pub const ALL: &[&Story] = &[
     &target::SLOW_METADATA,
     &target::WRITE_OUTLIVES_LINK,
     &target::WRITTEN_WHILE_FLUSHING,
+    &volumes::ADDED,
+    &volumes::ADDED_WITH_DISK,
+    &volumes::ON_ONE_NODE,
     &waiting::SUSPENDED,
     &waiting::CONSENT_LOST,
     &waiting::OVERLAPPING,

@@ -242,10 +242,10 @@ impl<'a> World<'a> {
     /// Starts the machine. Nothing is configured yet.
     pub fn boot(&mut self, node: usize) {
         let words = self.rng.words();
-        let volumes = self.setup.volumes;
         let life = Life::new(
             self.arena,
-            volumes,
+            self.setup.volumes,
+            self.setup.late_volumes,
             &self.setup.options,
             &self.nodes[node].sizes,
             words,
@@ -257,10 +257,17 @@ impl<'a> World<'a> {
 
     /// `drbdadm up`
     pub fn up(&mut self, node: usize) {
-        for volume in 0..self.setup.volumes {
+        let early = self.setup.volumes - self.setup.late_volumes;
+        for volume in 0..early {
             self.admin(node, Admin::Attach(volume as u8));
         }
         self.admin(node, Admin::Connect);
+        if self.plan.is_some() {
+            for volume in early..self.setup.volumes {
+                self.admin(node, Admin::AddVolume(volume as u8));
+                self.admin(node, Admin::Attach(volume as u8));
+            }
+        }
     }
 
     pub fn engine_state(&self, node: usize, volume: usize) -> Option<State> {

@@ -13,6 +13,8 @@ use crate::node::Sizes;
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub volumes: usize,
+    /// So many of them, the last ones, are not there before they are added (`Admin::AddVolume`).
+    pub late_volumes: usize,
     pub device_sectors: u64,
     pub internal: bool,
     pub volatile: bool,
@@ -39,6 +41,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             volumes: 1,
+            late_volumes: 0,
             device_sectors: 4096,
             internal: false,
             volatile: true,

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A volume is added to a resource that is connected and in use: on one node first, on the other later.
+
+use drbd_core::state::{ConnectionState, DiskState, Role};
+
+use super::{expect, Story, Told, ALICE, BOB, SECOND};
+use crate::admin::Admin;
+use crate::world::{Setup, World};
+
+/// Either node gets it first, with its disk or without; the other one hears nothing of it until it has the volume itself.
+pub const ADDED: Story = Story {
+    name: "volume added",
+    seeds: 16,
+    setup: |_| setup(200),
+    happen: |world| {
+        let seed = world.seed as usize;
+        let (first, second) = [(ALICE, BOB), (BOB, ALICE)][seed % 2];
+        let disk_at_once = seed / 2 % 2 == 0;
+        let primary = seed / 4 % 2;
+        in_use(world, primary)?;
+        world.command(first, Admin::AddVolume(1))?;
+        if disk_at_once {
+            world.command(first, Admin::Attach(1))?;
+        }
+        world.run(SECOND);
+        let alone = world.engine_state(first, 1);
+        expect(
+            alone.is_some_and(|state| {
+                state.role == Role::Secondary && state.connection == ConnectionState::WFReportParams
+            }),
+            "a volume that one node has is Secondary, whatever the others are, and waits for the peer",
+        )?;
+        world.command(second, Admin::AddVolume(1))?;
+        meets(world)?;
+        world.command(second, Admin::Attach(1))?;
+        if !disk_at_once {
+            world.command(first, Admin::Attach(1))?;
+        }
+        world.reach("two unused disks", |world| {
+            (0..2).all(|node| {
+                world.engine_state(node, 1).is_some_and(|state| {
+                    state.disk == DiskState::Inconsistent
+                        && state.peer_disk == DiskState::Inconsistent
+                })
+            })
+        })?;
+        world.command(primary, Admin::PromoteForced(1))?;
+        world.settled()
+    },
+};
+
+/// The first node has used its volume alone; the other one attaches its own disk while the words about it are under way.
+pub const ADDED_WITH_DISK: Story = Story {
+    name: "volume added with its disk",
+    seeds: 16,
+    setup: |seed| setup([200, 50_000][seed as usize % 2]),
+    happen: |world| {
+        let (first, second) = [(ALICE, BOB), (BOB, ALICE)][world.seed as usize / 2 % 2];
+        in_use(world, first)?;
+        world.command(first, Admin::AddVolume(1))?;
+        world.command(first, Admin::Attach(1))?;
+        world.command(first, Admin::PromoteForced(1))?;
+        world.run(SECOND);
+        world.command(second, Admin::AddVolume(1))?;
+        world.run([0, 100, 60_000, 120_000][world.seed as usize / 4 % 4]);
+        world.command(second, Admin::Attach(1))?;
+        meets(world)?;
+        world.settled()
+    },
+};
+
+/// One node has a volume more when both connect: with the other one all goes on as if it were not there.
+pub const ON_ONE_NODE: Story = Story {
+    name: "volume on one node alone",
+    seeds: 4,
+    setup: |_| setup(200),
+    happen: |world| {
+        let (first, second) = [(ALICE, BOB), (BOB, ALICE)][world.seed as usize % 2];
+        world.command(first, Admin::AddVolume(1))?;
+        in_use(world, world.seed as usize / 2 % 2)?;
+        world.command(first, Admin::Attach(1))?;
+        world.command(second, Admin::AddVolume(1))?;
+        meets(world)
+    },
+};
+
+fn setup(net_latency: u64) -> Setup {
+    Setup {
+        volumes: 2,
+        late_volumes: 1,
+        net_latency,
+        ..Setup::default()
+    }
+}
+
+/// Connected, and a node is Primary with the first volume: with the second one, no other may be.
+fn in_use(world: &mut World<'_>, primary: usize) -> Told {
+    world.both_up()?;
+    world.command(primary, Admin::PromoteForced(0))?;
+    world.reach("a first volume in order", |world| {
+        (0..2).all(|node| {
+            world
+                .engine_state(node, 0)
+                .is_some_and(|state| state.peer_disk == DiskState::UpToDate)
+        })
+    })
+}
+
+fn meets(world: &mut World<'_>) -> Told {
+    world.reach("a meeting of the new volume", |world| {
+        (0..2).all(|node| {
+            world
+                .engine_state(node, 1)
+                .is_some_and(|state| state.connection >= ConnectionState::Connected)
+        })
+    })
+}
