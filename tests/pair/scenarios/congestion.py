@@ -3,15 +3,19 @@
 
 import os
 
-from ..config import Resource
-from ..scenario import expect_in, expect_that, scenario
+from ..cluster import META_DISK
+from ..config import Resource, Volume
+from ..scenario import expect, expect_in, expect_that, scenario
 
 SLOW = 1500  # milliseconds
 
 
+PATIENT = {"protocol": "A", "ping-timeout": 100, "timeout": 120, "ping-int": 30}
+
+
 def slow(c, policy="pull-ahead", primary=None):
     """Protocol A, both UpToDate, the first node Primary if nobody else is to be, and a link on which little fits."""
-    c.ready(Resource(net={"protocol": "A", "on-congestion": policy, "congestion-fill": "64k", "ping-timeout": 100, "timeout": 120, "ping-int": 30}))
+    c.ready(Resource(net={"on-congestion": policy, "congestion-fill": "64k", **PATIENT}))
     (primary or c.a).adm("primary r0")
     c.link.delay(SLOW)
 
@@ -42,6 +46,29 @@ def pull_ahead_and_back(c):
     c.link.delay(0)
     c.expect_equal()
     expect_that(c.a.read(0, 4 << 20) == data, "what was written")
+
+
+@scenario()
+def too_many_extents(c):
+    """`congestion-extents`: writes to one extent of the activity log more than it allows, small as they are; then all is resynced."""
+    # The largest disk has 68 extents of 4 MiB; fewer than 67 cannot be asked for.
+    resource = Resource(volumes=(Volume(disk=META_DISK),), net={"on-congestion": "pull-ahead", "congestion-fill": 0, "congestion-extents": 67, **PATIENT})
+    c.ready(resource)
+    c.a.adm("primary r0")
+    c.link.delay(4 * SLOW)
+    # Sixty extents are not too many.
+    c.a.fio("--rw=write:4092k", "--bs=4k", "--io_size=240k", "--iodepth=16")
+    expect(c.a.device().connection, "Connected", "connection")
+    c.link.delay(0)
+    c.wait(connection="Connected", out_of_sync=0)
+    c.a.guest.wait_until("grep -q ' ap:0 ' /proc/drbd && grep -q ' pe:0 ' /proc/drbd", 60)
+    c.link.delay(4 * SLOW)
+    c.a.fio("--rw=write:4092k", "--bs=4k", "--io_size=272k", "--iodepth=16")
+    c.a.wait(connection="Ahead", disk="UpToDate")
+    expect_in("Congestion-extents threshold reached", c.a.log(), "log")
+    expect_that("Congestion-fill" not in c.a.log(), "congestion-fill does not count")
+    c.link.delay(0)
+    c.expect_equal()
 
 
 @scenario()
