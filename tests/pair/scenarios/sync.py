@@ -121,15 +121,29 @@ def write_during_sync(c):
 
 @scenario()
 def target_is_primary(c):
-    """The Primary is the side that is Inconsistent: it reads from the peer what it does not have yet."""
-    c.ready()
+    """The Primary is the side that is Inconsistent: it reads from the peer what it does not have yet, and nothing of its own disk."""
+    c.ready(Resource(disk={"c-plan-ahead": 0, "resync-rate": "1M"}))
     c.a.adm("primary r0")
     data = os.urandom(1 << 20)
     c.a.write(40 << 20, data)
     c.a.adm("secondary r0")
+    # What the target has there is wrong.
+    backing.write(c.backing(c.b, "/dev/vdb"), 40 << 20, os.urandom(len(data)))
     c.b.adm("primary r0")
     c.a.adm("invalidate-remote r0")
-    c.b.wait(connection={"SyncTarget", "Connected"}, role="Primary")
+    c.a.wait(connection="SyncSource")
+    c.b.adm("pause-sync r0")
+    c.a.wait(connection="PausedSyncS")
+    left = c.b.wait(connection="PausedSyncT", role="Primary", disk="Inconsistent").out_of_sync
+    expect_that(left > 40 << 10, f"KiB that are still missing: {left}")
+    # The source reads for nobody else now, once it has answered what it was asked for.
+    c.a.run("sleep 2")
+    before = [node.device().counters["dr"] for node in c.nodes]
     expect_that(c.b.read(40 << 20, len(data)) == data, "read on the sync target")
+    read = [node.device().counters["dr"] - old for node, old in zip(c.nodes, before)]
+    expect(read, [1024, 0], "KiB that source and target read from their disks")
     c.b.write(50 << 20, data)
+    for node in c.nodes:
+        node.setup("disk-options 0 --resync-rate=100M")
+    c.b.adm("resume-sync r0")
     c.expect_equal()
