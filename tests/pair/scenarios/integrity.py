@@ -5,7 +5,8 @@ import os
 
 from .. import agreement
 from ..config import Resource
-from ..scenario import expect, expect_that, scenario
+from ..scenario import expect, expect_in, expect_that, scenario
+from .old_peers import PORT, use_detour
 
 
 def with_digest(algorithm, **net):
@@ -59,6 +60,42 @@ def sha512(c):
     c.ready(with_digest("sha512", **{"cram-hmac-alg": "sha512", "shared-secret": "x"}))
     uses_everything(c)
     never_failed(c)
+
+
+@scenario(limit=600)
+def damaged_on_the_cable(c):
+    """A bit changes on the way, of a write and of a resynced block, from either node: the receiver notices and takes neither, both
+    connect again, and the block comes as it is."""
+    c.configure(equal=True)
+    use_detour(c, "damage.py", **{"data-integrity-alg": "sha1"})
+    words = [f"damage{number}!" for number in range(4)]
+    c.a.spawn(f"exec python3 /tmp/damage.py 10.83.0.1 {PORT} 10.83.0.2 7788 {' '.join(words)} >/tmp/damage.log 2>&1")
+    c.a.guest.wait_until("grep -q ready /tmp/damage.log", 60)
+    for node in c.nodes:
+        node.adm("up r0")
+    c.wait(connection="Connected")
+    c.skip_first_sync()
+    failed = "Digest integrity check FAILED"
+    for number, (node, other) in enumerate(((c.a, c.b), (c.b, c.a))):
+        node.adm("primary r0")
+        written, resynced = (word.encode() * (4096 // len(word)) for word in words[2 * number : 2 * number + 2])
+        counts = [each.log().count(failed) for each in (node, other)]
+        node.write(8 << 20, written)
+        c.expect_equal()
+        expect(c.a.text("tail -n 1 /tmp/damage.log").strip(), f"damaged {words[2 * number]}", "what the program did")
+        other.adm("disconnect r0")
+        node.wait(connection="WFConnection")
+        node.write(9 << 20, resynced)
+        other.adm("connect r0")
+        c.a.guest.wait_until(f"grep -q 'damaged {words[2 * number + 1]}' /tmp/damage.log", 120)
+        c.expect_equal()
+        seen = [each.log().count(failed) - count for each, count in zip((node, other), counts)]
+        expect(seen, [0, 2], f"wrong digests that both noticed, {node.name} is the source")
+        expect_in(f"{failed}: {(8 << 20) // 512}s +4096", other.log(), "log of the receiver")
+        expect_in(f"{failed}: {(9 << 20) // 512}s +4096", other.log(), "log of the receiver")
+        for place, data in ((8 << 20, written), (9 << 20, resynced)):
+            expect_that(node.read(place, 4096) == data, "what was written")
+        node.adm("secondary r0")
 
 
 @scenario()

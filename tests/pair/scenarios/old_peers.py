@@ -10,12 +10,12 @@ from .hostile import put
 PORT = 7799
 
 
-def use_detour(c):
+def use_detour(c, program="older.py", **net):
     """The first node connects to the program, and the second to nobody: it is found."""
     for node, alpha, beta in ((c.a, "10.83.0.1:7788", f"10.83.0.1:{PORT}"), (c.b, "10.83.0.1:7777", "10.83.0.2:7788")):
-        resource = Resource(addresses=(("alpha", alpha), ("beta", beta)))
+        resource = Resource(net=net, addresses=(("alpha", alpha), ("beta", beta)))
         node.guest.put(drbd_conf([resource], c.hosts), "/etc/drbd.conf")
-    put(c.a, "older.py")
+    put(c.a, program)
 
 
 def detour(c, protocol):
