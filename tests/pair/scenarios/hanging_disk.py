@@ -26,7 +26,7 @@ def disk_timeout(c):
     node.wait(disk="Diskless", peer_disk="UpToDate")
     simulated_disk.behave(node)
     node.adm("attach r0")
-    c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+    c.expect_same_content("/dev/sda")
     simulated_disk.put_away(c)
 
 

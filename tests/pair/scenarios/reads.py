@@ -45,9 +45,10 @@ def local_error(c):
     c.a.wait(connection="Connected", disk="Diskless", peer_disk="UpToDate")
     c.b.wait(connection="Connected", disk="UpToDate", peer_disk="Diskless")
     expect_that(c.a.read(0, 4 << 20) == data, "what was read without a disk")
+    c.a.write(6 << 20, data)
     simulated_disk.behave(c.a)
     c.a.adm("attach r0")
-    c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate", out_of_sync=0)
+    c.expect_same_content("/dev/sda")
     simulated_disk.put_away(c)
 
 
