@@ -20,19 +20,19 @@ def every_method(c):
     """Each `read-balancing` sends reads where the kernel's own driver sends them."""
     c.ready()
     c.a.adm("primary r0")
-    data = os.urandom(1 << 20)
+    data = os.urandom(2 << 20)
     c.a.write(0, data)
     for method, remote in [
-        ("prefer-local", 0), ("prefer-remote", 32), ("round-robin", 16), ("least-pending", 32), ("when-congested-remote", 0),
-        ("32K-striping", 16), ("64K-striping", 16), ("128K-striping", 16), ("256K-striping", 16), ("512K-striping", 16), ("1M-striping", 0),
+        ("prefer-local", 0), ("prefer-remote", 64), ("round-robin", 32), ("least-pending", 64), ("when-congested-remote", 0),
+        ("32K-striping", 32), ("64K-striping", 32), ("128K-striping", 32), ("256K-striping", 32), ("512K-striping", 32), ("1M-striping", 32),
     ]:  # fmt: skip
         c.a.setup(f"disk-options 0 --read-balancing={method}")
         before = [served(node) for node in c.nodes]
-        # One after the other: 32 times 4 KiB, 32 KiB apart.
-        read = c.a.run("for n in $(seq 0 31); do dd if=/dev/drbd0 bs=4k skip=$((n * 8)) count=1 iflag=direct status=none; done").stdout
-        expect_that(read == b"".join(data[at : at + 4096] for at in range(0, 1 << 20, 32 * KIB)), f"{method}: what was read")
+        # One after the other: 64 times 4 KiB, 32 KiB apart, two of the longest stripes.
+        read = c.a.run("for n in $(seq 0 63); do dd if=/dev/drbd0 bs=4k skip=$((n * 8)) count=1 iflag=direct status=none; done").stdout
+        expect_that(read == b"".join(data[at : at + 4096] for at in range(0, 2 << 20, 32 * KIB)), f"{method}: what was read")
         counts = [served(node) - old for node, old in zip(c.nodes, before)]
-        expect(counts, [(32 - remote) * 8, remote * 8], f"{method}: sectors that each node read")
+        expect(counts, [(64 - remote) * 8, remote * 8], f"{method}: sectors that each node read")
     c.expect_equal()
 
 
