@@ -12,6 +12,11 @@ MIB = 1 << 20
 RANGES = [(4 * MIB, MIB), (9 * MIB + 512, 512), (10 * MIB + 512, MIB - 1024), (12 * MIB - 4096, 8192), (15 * MIB + 1536, 5 * MIB + 512), (24 * MIB, 16 * MIB)]
 
 
+def discards(node):
+    """Discards that the disk below has done. Zeroes count as writes."""
+    return int(node.file("/sys/block/vdb/stat").split()[11])
+
+
 def clear(c, node, minor=0):
     """Discards and zeroes ranges of a device full of data, and looks at what is left."""
     size = node.size(minor)
@@ -46,12 +51,18 @@ def ranges(c):
 
 @scenario()
 def without_trust_in_discards(c):
-    """discard-zeroes-if-aligned no: the peer's discards become zeros."""
-    c.ready(Resource(disk={"discard-zeroes-if-aligned": "no"}))
-    c.a.adm("primary r0")
-    c.a.write(0, os.urandom(40 * MIB))
-    clear(c, c.a)
-    c.expect_equal()
+    """discard-zeroes-if-aligned no: the peer's discards become zeros, and with yes discards; one's own are discards."""
+    for trust in ("yes", "no"):
+        c.ready(Resource(disk={"discard-zeroes-if-aligned": trust}))
+        c.a.adm("primary r0")
+        c.a.write(0, os.urandom(40 * MIB))
+        before = [discards(node) for node in c.nodes]
+        clear(c, c.a)
+        c.expect_equal()
+        seen = [discards(node) - old for node, old in zip(c.nodes, before)]
+        expect([count > 0 for count in seen], [True, trust == "yes"], f"discards on the disks of both, with {trust}: {seen}; there are some")
+        c.a.adm("down r0")
+        c.b.adm("down r0")
 
 
 @scenario()
