@@ -66,6 +66,57 @@ def without_trust_in_discards(c):
 
 
 @scenario()
+def unconfirmed(c):
+    """Protocols A and B: discards and zeroes go to the peer as such, in the order of all writes."""
+    for protocol in ("A", "B"):
+        c.ready(Resource(net={"protocol": protocol}))
+        c.a.adm("primary r0")
+        c.a.write(0, os.urandom(40 * MIB))
+        before = discards(c.b)
+        clear(c, c.a)
+        c.expect_equal()
+        expect_that(discards(c.b) > before, f"protocol {protocol}: the peer's disk discards")
+        c.a.adm("down r0")
+        c.b.adm("down r0")
+
+
+@scenario()
+def without_a_disk(c):
+    """A Primary without a disk discards and zeroes on its peer's, and has the same when its own is back."""
+    c.ready()
+    c.a.adm("primary r0")
+    c.a.write(0, os.urandom(40 * MIB))
+    c.a.adm("detach r0")
+    c.a.wait(disk="Diskless", peer_disk="UpToDate", connection="Connected")
+    before = [discards(node) for node in c.nodes]
+    clear(c, c.a)
+    seen = [discards(node) - old for node, old in zip(c.nodes, before)]
+    expect([count > 0 for count in seen], [False, True], f"discards on the disks of both: {seen}; there are some")
+    c.a.adm("attach r0")
+    c.expect_equal()
+
+
+@scenario()
+def while_the_peer_is_away(c):
+    """What a Primary alone discarded and zeroed is marked, and all of it is resynced; either node is the Primary."""
+    c.ready()
+    for node, other in ((c.a, c.b), (c.b, c.a)):
+        node.adm("primary r0")
+        node.write(0, os.urandom(40 * MIB))
+        other.adm("disconnect r0")
+        node.wait(connection="WFConnection")
+        clear(c, node)
+        # Each block of which a sector changed, and no other.
+        blocks = set()
+        for start, length in RANGES:
+            blocks.update(range(start // 4096, (start + length - 1) // 4096 + 1))
+        expect(node.device().out_of_sync, 4 * len(blocks), "KiB out of sync")
+        other.adm("connect r0")
+        c.expect_equal()
+        node.adm("secondary r0")
+
+
+@scenario()
 def thin_resync(c):
     """rs-discard-granularity: what is all zeros on the source is not copied, and reads as zeros; either node is the target."""
     unit = 16 << 10
