@@ -270,6 +270,10 @@ impl Resource<'_> {
         if old.connection <= ConnectionState::TearDown {
             return Err(ReceiveError::GoingDown);
         }
+        if peer.connection == ConnectionState::Ahead && old.disk == DiskState::Negotiating {
+            // Said before the peer heard that our former disk is gone, which ended that. Its word about this one follows.
+            return Ok(Received::Done);
+        }
         let mut peer_disk = peer.disk;
         if peer.disk == DiskState::Negotiating {
             // Its UUIDs are forgotten where our own disk began to be attached just now. It will send them again.

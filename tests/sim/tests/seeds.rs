@@ -122,6 +122,7 @@ seeds! {
     attached_alone_after_it_had_failed = 140488431,
     last_disk_invalidated = 150351664,
     promoted_as_its_target_is_done = 150341042,
+    ahead_of_a_disk_that_was_attached_again = 200416651,
 }
 
 #[test]

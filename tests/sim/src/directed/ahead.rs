@@ -204,3 +204,31 @@ pub const AHEAD_AND_UNREADABLE: Story = Story {
         world.settled()
     },
 };
+
+/// A node is Ahead, and before its peer hears of that, the peer's disk is given up and attached again. The word that comes then is of
+/// before: the peer would wait for a resync from a node that waits for its bitmap.
+pub const AHEAD_OF_A_FORMER_DISK: Story = Story {
+    name: "ahead of a former disk",
+    seeds: 6,
+    setup: |_| pulls_ahead(),
+    happen: |world| {
+        world.synced()?;
+        // What is written before comes sooner, and is refused before the disk is back.
+        world.slowness = SECOND;
+        for number in 0..8 {
+            world.written(ALICE, number * 8, 8)?;
+        }
+        world.slowness = 4 * SECOND;
+        ahead(world)?;
+        world.slowness = 0;
+        world.command(BOB, Admin::DetachForced(0))?;
+        let pause = world.rng.range(3 * SECOND / 2, 3 * SECOND);
+        world.run(pause);
+        world.command(BOB, Admin::Attach(0))?;
+        expect(
+            world.state(BOB)?.disk == DiskState::Negotiating,
+            "a disk is being attached before the peer's word is there",
+        )?;
+        world.settled()
+    },
+};

@@ -56,6 +56,7 @@ pub struct Story {
 /// Every story.
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
+    &ahead::AHEAD_OF_A_FORMER_DISK,
     &ahead::AHEAD_OF_A_TARGET_THAT_IS_DONE,
     &ahead::AHEAD_AT_ONCE,
     &ahead::AHEAD_AND_UNREADABLE,
