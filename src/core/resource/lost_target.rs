@@ -22,8 +22,6 @@ impl Resource<'_> {
         if let Some(device) = self.device_mut(index) {
             device.target_current = current;
             device.target_begun = false;
-            // What was sent for an earlier resync, and not confirmed, never will be.
-            device.resync_unconfirmed = 0;
         }
     }
 

@@ -235,8 +235,10 @@ impl<'m> Resource<'m> {
         if !success || !awaited {
             let (purpose, epoch) = (peer_request.purpose, peer_request.epoch);
             self.release_peer_request(index, id);
-            if purpose == Purpose::Write {
-                self.write_left_epoch(epoch);
+            match purpose {
+                Purpose::Write => self.write_left_epoch(epoch),
+                Purpose::ResyncWrite => self.confirm_in_vain(index),
+                _ => {}
             }
             return;
         }

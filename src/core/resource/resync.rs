@@ -90,15 +90,17 @@ impl Resource<'_> {
         }
     }
 
-    /// A source that pulled ahead waits for a word about all that it has sent. Its marks stay.
-    fn late_resync_write_done(&mut self, index: DeviceIndex, peer_request: &PeerRequest) {
-        let is_awaited = self
+    /// What a source sent for a resync that is over here is not in sync by that. The source counts its answers all the same, whichever
+    /// resync it takes them for: once it is Ahead it waits for a word about each. This one is about less than a block, and
+    /// clears no mark.
+    pub(super) fn confirm_in_vain(&mut self, index: DeviceIndex) {
+        let is_connected = self
             .device(index)
-            .is_some_and(|device| device.state.connection == ConnectionState::Behind);
-        if is_awaited {
-            let (sector, size) = (peer_request.sector, peer_request.size);
-            self.acknowledge(Command::NegAck, index, sector, ID_SYNCER, size, 0);
+            .is_some_and(|device| device.state.connection >= ConnectionState::Connected);
+        if is_connected {
+            self.acknowledge(Command::ResyncWriteAck, index, 0, ID_SYNCER, 512, 0);
         }
+        self.wishes.send_data = true;
     }
 
     /// The target wrote what the source sent.
@@ -109,7 +111,7 @@ impl Resource<'_> {
         success: bool,
     ) {
         if peer_request.orphaned {
-            return self.late_resync_write_done(index, peer_request);
+            return self.confirm_in_vain(index);
         }
         let Some(device) = self.device_mut(index) else {
             return;

@@ -123,6 +123,7 @@ seeds! {
     last_disk_invalidated = 150351664,
     promoted_as_its_target_is_done = 150341042,
     ahead_of_a_disk_that_was_attached_again = 200416651,
+    question_of_an_earlier_resync = 200918979,
 }
 
 #[test]

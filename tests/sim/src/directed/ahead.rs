@@ -232,3 +232,30 @@ pub const AHEAD_OF_A_FORMER_DISK: Story = Story {
         world.settled()
     },
 };
+
+/// What a target asked for is on its way while its source pulls ahead and begins another resync, as the cable stalls. The target does not
+/// write what it gets for that; the source, which waits for a word about all that it has sent, hears of it.
+pub const AHEAD_OF_A_QUESTION: Story = Story {
+    name: "ahead of a question",
+    seeds: 6,
+    setup: |_| pulls_ahead(),
+    happen: |world| {
+        world.synced()?;
+        ahead_and_back(world)?;
+        world.slowness = 4 * SECOND;
+        world.reach_state("a target that asks", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
+        })?;
+        world.run(SECOND / 5);
+        world.slowness = 0;
+        ahead_and_back(world)?;
+        if world.seed % 2 == 0 {
+            world.settled()?;
+        } else {
+            let pause = world.rng.range(2 * SECOND, 4 * SECOND);
+            world.run(pause);
+        }
+        ahead_and_back(world)?;
+        world.settled()
+    },
+};

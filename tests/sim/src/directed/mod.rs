@@ -57,6 +57,7 @@ pub struct Story {
 pub const ALL: &[&Story] = &[
     &ahead::AHEAD_AGAIN,
     &ahead::AHEAD_OF_A_FORMER_DISK,
+    &ahead::AHEAD_OF_A_QUESTION,
     &ahead::AHEAD_OF_A_TARGET_THAT_IS_DONE,
     &ahead::AHEAD_AT_ONCE,
     &ahead::AHEAD_AND_UNREADABLE,
