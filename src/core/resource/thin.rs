@@ -61,8 +61,9 @@ impl Resource<'_> {
             return Err(ReceiveError::Malformed("blocks that were never asked for"));
         };
         if peer_request.orphaned {
-            // Another resync asked for it: the blocks may have been written to since.
+            // They were asked for by a resync that is over, and an application may have written there since.
             self.release_peer_request(index, id);
+            self.confirm_in_vain(index);
             return Ok(Received::Done);
         }
         peer_request.operation = Operation::Discard;

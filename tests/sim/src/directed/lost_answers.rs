@@ -3,6 +3,7 @@
 //! A source of 8.4 throws away what a target has asked for, where it finds that the target's disk is gone. No seed does that: our
 //! source answers.
 
+use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState, DiskState};
 
 use super::{Story, Told, ALICE, BOB, SECOND};
@@ -35,6 +36,42 @@ pub const WRITTEN_TO: Story = Story {
             world.written(BOB, spot * 400, 30)?;
         }
         world.mend()
+    },
+};
+
+/// A target of a thin resync has asked for zeros when its disk is given up, and attached again. It becomes Primary and writes there before
+/// they come.
+pub const LATE_ZEROS: Story = Story {
+    name: "late zeros",
+    seeds: 5,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.disk.rs_discard_granularity = 65536;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        let number = world.put_request(ALICE, Operation::Discard, 0, 512);
+        world.succeeds(number, "a discard succeeds")?;
+        world.run(SECOND);
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::PeerRead, 5 * SECOND)];
+        world.set_network(true);
+        world.reach("a question", |world| {
+            world.at_work(ALICE, Work::PeerRead) > 0
+        })?;
+        world.command(BOB, Admin::DetachForced(0))?;
+        world.command(BOB, Admin::Attach(0))?;
+        world.reach_state("another resync", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
+        })?;
+        world.command(ALICE, Admin::Demote(0))?;
+        world.command(BOB, Admin::Promote(0))?;
+        world.nodes[ALICE].habits.clear();
+        for spot in 0..4 {
+            world.put_write(BOB, spot * 128 + 16, 8);
+        }
+        world.settled()
     },
 };
 

@@ -102,6 +102,7 @@ pub const ALL: &[&Story] = &[
     &lost_answers::ASKED_AGAIN,
     &lost_answers::ASKED_TOO_LATE,
     &lost_answers::WRITTEN_TO,
+    &lost_answers::LATE_ZEROS,
     &no_data::SOURCE_GONE,
     &no_data::SOURCE_GOES,
     &reads::PRIMARY_TARGET,
