@@ -124,6 +124,7 @@ seeds! {
     promoted_as_its_target_is_done = 150341042,
     ahead_of_a_disk_that_was_attached_again = 200416651,
     question_of_an_earlier_resync = 200918979,
+    no_good_disk_of_another_volume = 200902753,
 }
 
 #[test]

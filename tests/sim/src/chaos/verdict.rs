@@ -13,18 +13,19 @@ use crate::world::World;
 impl World<'_> {
     /// Both nodes refuse each other: an administrator decides who loses.
     pub(super) fn split_brain(&mut self) {
+        let orderly = self.plan.as_ref().is_some_and(|plan| plan.orderly);
+        if !orderly && (0..self.setup.volumes).any(|volume| self.has_no_good_disk(volume)) {
+            // They may refuse each other for that: a new disk needs a source, and there is none. Nor does it help to make another one new.
+            self.declare();
+            return;
+        }
         if let Some(victim) = self.lost_to_an_old_protocol() {
             self.coverage.count("targets that needed a newer protocol");
             self.make_anew(victim);
             return;
         }
-        if self.plan.as_ref().is_some_and(|plan| plan.orderly) {
+        if orderly {
             self.fail("split brain in an orderly world".into());
-            return;
-        }
-        if (0..self.setup.volumes).any(|volume| self.has_no_good_disk(volume)) {
-            // They may refuse each other for that: a new disk needs a source, and there is none.
-            self.declare();
             return;
         }
         self.coverage
