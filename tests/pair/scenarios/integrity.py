@@ -67,7 +67,7 @@ def damaged_on_the_cable(c):
     """A bit changes on the way, of a write and of a resynced block, from either node: the receiver notices and takes neither, both
     connect again, and the block comes as it is."""
     c.configure(equal=True)
-    use_detour(c, "damage.py", **{"data-integrity-alg": "sha1"})
+    use_detour(c, "damage.py", **{"data-integrity-alg": "sha1", "connect-int": 3})
     words = [f"damage{number}!" for number in range(4)]
     c.a.spawn(f"exec python3 /tmp/damage.py 10.83.0.1 {PORT} 10.83.0.2 7788 {' '.join(words)} >/tmp/damage.log 2>&1")
     c.a.guest.wait_until("grep -q ready /tmp/damage.log", 60)
