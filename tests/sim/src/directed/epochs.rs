@@ -11,6 +11,27 @@ use crate::admin::Admin;
 use crate::shell::{Habit, Work};
 use crate::world::Setup;
 
+/// A Secondary has a write in the cache of its disk, which is being flushed for the barrier behind it, and loses power.
+pub const POWER_LOST_IN_FLUSH: Story = Story {
+    name: "power is lost in a flush",
+    seeds: 10,
+    setup: |_| Setup {
+        volatile: true,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.settled()?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::Flush, 2 * SECOND)];
+        for spot in 0..4 {
+            world.written(ALICE, 100 + spot * 400, 8)?;
+        }
+        world.run(SECOND / 2);
+        world.crash(BOB);
+        world.mend()
+    },
+};
+
 /// A write, a flush, another write, while the peer's disk takes its time: then the peer loses power. The checker of the
 /// order complains where the second is there without the first.
 pub const LATER_EPOCH: Story = Story {

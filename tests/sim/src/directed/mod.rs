@@ -81,6 +81,7 @@ pub const ALL: &[&Story] = &[
     &epochs::FAILED_FLUSH,
     &epochs::LAST_WRITE,
     &epochs::LATER_EPOCH,
+    &epochs::POWER_LOST_IN_FLUSH,
     &extents::CLEAN_SUPERBLOCK,
     &extents::CROSSING_WRITE,
     &generations::LOST_TARGET,
