@@ -418,7 +418,7 @@ impl Resource<'_> {
         }
     }
 
-    /// New options for the disk.
+    /// New options for the disk; the peer is told of those that concern a resync.
     pub fn set_disk_options(&mut self, index: DeviceIndex, conf: DiskConf) {
         let mut reordered = false;
         if let Some(disk) = self
@@ -430,6 +430,9 @@ impl Resource<'_> {
         }
         if reordered {
             self.choose_write_ordering();
+        }
+        if self.connection.phase == Phase::Open && self.device(index).is_some() {
+            self.send_data(DataItem::SyncParam(index));
         }
         self.wishes.timer = true;
         self.wishes.send_data = true;

@@ -243,7 +243,10 @@ impl<'m> Resource<'m> {
             return;
         }
         let peer_request = *peer_request;
-        if let Some(device) = self.device_mut(index) {
+        if let Some(device) = self
+            .device_mut(index)
+            .filter(|_| peer_request.operation == Operation::Write)
+        {
             device.counters.received = device
                 .counters
                 .received

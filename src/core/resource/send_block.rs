@@ -103,7 +103,11 @@ impl Resource<'_> {
         request.sending = false;
         request.asked_at = now;
         if success {
-            let sectors = request.io.sectors();
+            // Of zeros and discards only a word is sent.
+            let sectors = match request.io.operation {
+                Operation::Write => request.io.sectors(),
+                _ => 0,
+            };
             if request.remote == Remote::Queued {
                 device.set_remote(id, Remote::Sent);
             }

@@ -47,6 +47,15 @@ def highest_rate(c):
 
 
 @scenario()
+def either_node_says(c):
+    """A node that gets other options for its resyncs while connected tells its peer, whose resync it may be."""
+    c.ready()
+    for node, peer, rate in ((c.a, c.b, 1024), (c.b, c.a, 2048)):
+        node.setup(f"disk-options 0 --c-max-rate={rate}k")
+        peer.guest.wait_until(f"drbdsetup show r0 | grep -Eq 'c-max-rate[[:space:]]+{rate}k'", 30)
+
+
+@scenario()
 def smallest_values(c):
     """The least that drbd_limits.h has works; our driver refuses less. The kernel's own takes any number that gets past drbdsetup."""
     c.ready(Resource(disk={"c-max-rate": "250k", "c-fill-target": "0", "c-delay-target": 1, "c-plan-ahead": 1, "resync-rate": "250k"}))
