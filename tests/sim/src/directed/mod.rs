@@ -118,6 +118,7 @@ pub const ALL: &[&Story] = &[
     &target::SLOW_METADATA,
     &target::WRITE_OUTLIVES_LINK,
     &target::WRITTEN_WHILE_FLUSHING,
+    &target::WRITTEN_WITHOUT_PAUSE,
     &volumes::ADDED,
     &volumes::ADDED_WITH_DISK,
     &volumes::ON_ONE_NODE,

@@ -39,6 +39,39 @@ pub const SLOW_METADATA: Story = Story {
     },
 };
 
+/// A target whose metadata is slow is written to without pause: each write clears a mark that is on disk, or soon will be. It has to ask for
+/// blocks all the same.
+pub const WRITTEN_WITHOUT_PAUSE: Story = Story {
+    name: "target that is written to without pause",
+    seeds: 3,
+    setup: |_| Setup {
+        device_sectors: 40_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        for spot in 0..150 {
+            world.written(ALICE, spot * 256, 256)?;
+        }
+        world.run(SECOND);
+        world.nodes[BOB].habits = vec![Habit::slow(Work::BitmapPage, 300_000)];
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::PeerRead, 200_000)];
+        world.set_network(true);
+        world.reach_state("a resync", BOB, |state| {
+            state.connection == ConnectionState::SyncTarget
+        })?;
+        let mut asked = false;
+        for spot in 0..300 {
+            world.put_write(ALICE, spot * 128, 8);
+            world.run(50_000);
+            asked |= world.at_work(ALICE, Work::PeerRead) > 0;
+        }
+        expect(asked, "the target asks for blocks")?;
+        world.mend()
+    },
+};
+
 /// Metadata on a device of its own. A page of the bitmap of a Primary that is a target is on its way, with the data before
 /// it, and meanwhile the resync writes more: the page must not say of those blocks, too, that they are equal, before they are on stable storage.
 pub const WRITTEN_WHILE_FLUSHING: Story = Story {
