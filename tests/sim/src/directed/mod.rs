@@ -21,6 +21,7 @@ mod invalidate;
 mod lost_answers;
 mod no_data;
 mod reads;
+mod split_brain;
 mod target;
 mod volumes;
 mod waiting;
@@ -109,6 +110,7 @@ pub const ALL: &[&Story] = &[
     &reads::PRIMARY_TARGET,
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
+    &split_brain::LEAST_CHANGES,
     &target::LATE_SYNC_UUID,
     &target::LATE_WORD,
     &target::NOTHING_TO_DO,
