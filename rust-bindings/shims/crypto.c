@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <crypto/hash.h>
-#include <crypto/utils.h>
 #include <linux/string.h>
 
 unsigned int drbd_shim_shash_digestsize(struct crypto_shash *tfm);
@@ -43,10 +42,4 @@ void drbd_shim_memzero_explicit(void *memory, size_t len);
 void drbd_shim_memzero_explicit(void *memory, size_t len)
 {
 	memzero_explicit(memory, len);
-}
-
-bool drbd_shim_memory_is_equal(const void *a, const void *b, size_t len);
-bool drbd_shim_memory_is_equal(const void *a, const void *b, size_t len)
-{
-	return !crypto_memneq(a, b, len);
 }

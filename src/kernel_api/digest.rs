@@ -29,16 +29,6 @@ pub(crate) fn exists(name: &CStr) -> bool {
     unsafe { shims::crypto_has_shash(name.as_char_ptr(), 0, 0) != 0 }
 }
 
-/// Whether `left` and `right` are the same bytes; how long that takes tells nothing about where they differ.
-pub(crate) fn is_equal(left: &[u8], right: &[u8]) -> bool {
-    if left.len() != right.len() {
-        return false;
-    }
-    let (left, right, len) = (left.as_ptr(), right.as_ptr(), left.len());
-    // SAFETY: Both are `len` bytes long.
-    unsafe { shims::drbd_shim_memory_is_equal(left.cast(), right.cast(), len) }
-}
-
 /// An algorithm that is ready to compute.
 ///
 /// # Invariants
