@@ -340,15 +340,21 @@ impl Resource<'_> {
         }
     }
 
-    /// Writes dirty bitmap pages, unless something greater is going on with the bitmap.
+    /// Writes the bitmap pages that are dirty now. Work on the whole bitmap that is under way may have passed them: it begins anew
+    /// with its pages.
     pub(super) fn start_bitmap_write(&mut self, index: DeviceIndex) {
         // One that is said to be idle is about to be closed.
-        let busy = self
-            .device(index)
+        let Some(disk) = self
+            .device_mut(index)
             .filter(|device| !device.idle_told)
-            .and_then(|device| device.disk.as_ref())
-            .is_none_or(|disk| disk.metadata.task.is_some() || disk.failed);
-        if !busy {
+            .and_then(|device| device.disk.as_mut())
+            .filter(|disk| !disk.failed)
+        else {
+            return;
+        };
+        if disk.metadata.task.is_some() {
+            disk.metadata.next_page = None;
+        } else {
             self.start_bitmap_task(index, BitmapTask::Write, AfterBitmap::Nothing);
         }
     }

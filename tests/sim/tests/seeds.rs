@@ -125,6 +125,7 @@ seeds! {
     ahead_of_a_disk_that_was_attached_again = 200416651,
     question_of_an_earlier_resync = 200918979,
     no_good_disk_of_another_volume = 200902753,
+    marks_behind_a_write_of_the_bitmap = 220028270,
 }
 
 #[test]
