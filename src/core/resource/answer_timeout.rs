@@ -16,22 +16,20 @@ pub(super) const ANSWER_INTERVAL: u64 = 1000;
 impl Resource<'_> {
     /// Whether the peer owes an answer, and has a limited time for it.
     pub(super) fn waits_for_answers(&self) -> bool {
-        let limited = self.answer_limit().is_some();
-        limited
+        self.patience().is_some()
             && (self.connection.barriers > 0
                 || self.present().any(|(_, device)| device.pending > 0))
     }
 
-    /// In milliseconds.
-    fn answer_limit(&self) -> Option<u64> {
+    /// `ko-count` and `timeout`, where they bound anything.
+    fn patience(&self) -> Option<(u32, u32)> {
         let conf = self.connection.conf.as_ref()?;
-        let limit = deciseconds(conf.timeout).saturating_mul(u64::from(conf.ko_count));
-        (conf.ko_count > 0).then_some(limit)
+        (conf.ko_count > 0).then_some((conf.ko_count, conf.timeout))
     }
 
     /// Whether an answer has not come in time: the connection is to be given up.
     pub(super) fn answer_is_overdue(&mut self) -> bool {
-        let Some(limit) = self.answer_limit() else {
+        let Some((ko_count, timeout)) = self.patience() else {
             return false;
         };
         // A resync calls the timer a hundred times a second, and there may be thousands of requests.
@@ -39,6 +37,7 @@ impl Resource<'_> {
             return false;
         }
         self.connection.answers_checked = self.now;
+        let limit = deciseconds(timeout).saturating_mul(u64::from(ko_count));
         let is_old = |since: u64| self.now.saturating_sub(since) > limit;
         let request = self.present().any(|(_, device)| {
             device.pending > 0
@@ -48,14 +47,6 @@ impl Resource<'_> {
                     .any(|(_, request)| request.owes_answer() && is_old(request.asked_at))
         });
         let barrier = self.connection.barriers > 0 && is_old(self.connection.barrier_at);
-        let Some((ko_count, timeout)) = self
-            .connection
-            .conf
-            .as_ref()
-            .map(|conf| (conf.ko_count, conf.timeout))
-        else {
-            return false;
-        };
         if request {
             self.log(None, LogMessage::RequestTimedOut { ko_count, timeout });
         } else if barrier {

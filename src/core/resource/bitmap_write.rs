@@ -160,7 +160,6 @@ impl Resource<'_> {
             let Some(next) = disk.metadata.next_page.or(none_on_its_way.then_some(0)) else {
                 return false;
             };
-            disk.metadata.next_page = Some(next);
             let Some(page) = disk.bitmap.next_dirty(next) else {
                 if none_on_its_way && to_the_last && disk.bitmap.next_dirty(0).is_some() {
                     disk.metadata.next_page = None;
