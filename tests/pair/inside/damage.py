@@ -3,9 +3,10 @@
 talks to the peer. The first time that one of the words comes by, in either direction, one bit of it changes. Ends when it is
 killed."""
 
-import socket
 import sys
 import threading
+
+from relay import received, run
 
 lock = threading.Lock()
 
@@ -21,48 +22,10 @@ def damaged(data, words):
     return data
 
 
-def pump(source, target, words):
-    try:
-        while data := source.recv(1 << 16):
-            target.sendall(damaged(data, words))
-    except OSError:
-        pass
-    for each in (source, target):
-        try:
-            each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
-def serve(near, own, peer, words):
-    far = socket.socket()
-    try:
-        far.bind((own, 0))
-        far.connect(peer)
-    except OSError:
-        near.close()
-        return
-    for each in (near, far):
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    back = threading.Thread(target=pump, args=(far, near, words), daemon=True)
-    back.start()
-    pump(near, far, words)
-    back.join()
-    near.close()
-    far.close()
-
-
 def main():
     own, port, peer, peer_port, *words = sys.argv[1:]
     words = [word.encode() for word in words]
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((own, int(port)))
-    listener.listen(8)
-    print("ready", flush=True)
-    while True:
-        near, _ = listener.accept()
-        threading.Thread(target=serve, args=(near, own, (peer, int(peer_port)), words), daemon=True).start()
+    run(own, int(port), (peer, int(peer_port)), lambda source: (damaged(data, words) for data in received(source)))
 
 
 main()

@@ -3,10 +3,10 @@
 to PORT talks to the peer; in the packet that says what a node speaks, both appear to know no protocol newer than PROTOCOL,
 and no features. Ends when it is killed."""
 
-import socket
 import struct
 import sys
-import threading
+
+from relay import received, run
 
 MAGIC_80 = 0x83740267
 FEATURES, INITIAL_META, INITIAL_DATA = 0xFFFE, 0xFFF1, 0xFFF2
@@ -42,49 +42,14 @@ def first_packets(source, protocol):
             return
 
 
-def pump(source, target, protocol):
-    try:
-        for piece in first_packets(source, protocol):
-            target.sendall(piece)
-        while data := source.recv(1 << 16):
-            target.sendall(data)
-    except OSError:
-        pass
-    for each in (source, target):
-        try:
-            each.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
-def serve(near, protocol, own, peer):
-    far = socket.socket()
-    try:
-        far.bind((own, 0))
-        far.connect(peer)
-    except OSError:
-        near.close()
-        return
-    for each in (near, far):
-        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    back = threading.Thread(target=pump, args=(far, near, protocol), daemon=True)
-    back.start()
-    pump(near, far, protocol)
-    back.join()
-    near.close()
-    far.close()
+def pieces(source, protocol):
+    yield from first_packets(source, protocol)
+    yield from received(source)
 
 
 def main():
     protocol, own, port, peer, peer_port = sys.argv[1:]
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((own, int(port)))
-    listener.listen(8)
-    print("ready", flush=True)
-    while True:
-        near, _ = listener.accept()
-        threading.Thread(target=serve, args=(near, int(protocol), own, (peer, int(peer_port))), daemon=True).start()
+    run(own, int(port), (peer, int(peer_port)), lambda source: pieces(source, int(protocol)))
 
 
 main()

@@ -15,6 +15,7 @@ def use_detour(c, program="older.py", **net):
     for node, alpha, beta in ((c.a, "10.83.0.1:7788", f"10.83.0.1:{PORT}"), (c.b, "10.83.0.1:7777", "10.83.0.2:7788")):
         resource = Resource(net=net, addresses=(("alpha", alpha), ("beta", beta)))
         node.guest.put(drbd_conf([resource], c.hosts), "/etc/drbd.conf")
+    put(c.a, "relay.py")
     put(c.a, program)
 
 
