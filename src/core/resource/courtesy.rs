@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A resync and others who use the same backing disk: what both sides know of each other, and who goes first.
+//! A resync, or a verify, and others who use the same backing disk: what both sides know of each other, and who goes first.
 
 use super::device::{Device, DeviceIndex, Disk};
 use super::pace::Goal;
@@ -36,8 +36,8 @@ impl Resource<'_> {
         Goal::new(&disk.conf, max_buffers)
     }
 
-    /// Whether a read for a target may start: not while others use the disk and the resync has had its share. A Primary
-    /// that is the target waits for this data itself.
+    /// Whether a read for a target, or for a node that verifies, may start: not while others use the disk and it has had
+    /// its share. A Primary that is the target waits for this data itself, and one that verifies asks for less.
     pub(super) fn may_read_for_resync(
         &mut self,
         index: DeviceIndex,
@@ -47,9 +47,11 @@ impl Resource<'_> {
         let Some(device) = self.device_mut(index) else {
             return true;
         };
-        let keeps_out = device.state.connection == ConnectionState::SyncSource
-            && device.state.peer != Role::Primary
-            && !peer_request.orphaned;
+        let serves = matches!(
+            device.state.connection,
+            ConnectionState::SyncSource | ConnectionState::VerifyT
+        );
+        let keeps_out = serves && device.state.peer != Role::Primary && !peer_request.orphaned;
         if !keeps_out {
             return true;
         }
@@ -57,7 +59,7 @@ impl Resource<'_> {
         device.courtesy.may_read(now, least, peer_request.sectors())
     }
 
-    /// Reads for a target that kept out of the way get another chance.
+    /// Reads for the peer that kept out of the way get another chance.
     pub(super) fn retry_paced_reads(&mut self) {
         for index in self.indices() {
             let waits = self.device(index).is_some_and(|device| {
@@ -73,7 +75,7 @@ impl Resource<'_> {
         }
     }
 
-    /// A resync starts I/O of its own.
+    /// A resync or a verify starts I/O of its own.
     pub(super) fn count_resync_io(&mut self, index: DeviceIndex, peer_request: &PeerRequest) {
         if !matches!(
             peer_request.purpose,
@@ -81,6 +83,8 @@ impl Resource<'_> {
                 | Purpose::ResyncWrite
                 | Purpose::ChecksumRead
                 | Purpose::ChecksumRequest
+                | Purpose::VerifySource
+                | Purpose::VerifyTarget
         ) {
             return;
         }
@@ -105,15 +109,18 @@ impl Resource<'_> {
 }
 
 impl Device<'_> {
-    /// Whether a resync goes on that somebody else may suffer from.
+    /// Whether a resync or a verify goes on that somebody else may suffer from.
     fn shares_disk(&self) -> bool {
         matches!(
             self.state.connection,
-            ConnectionState::SyncSource | ConnectionState::SyncTarget
+            ConnectionState::SyncSource
+                | ConnectionState::SyncTarget
+                | ConnectionState::VerifyS
+                | ConnectionState::VerifyT
         )
     }
 
-    /// The longest request that a target may make now, in sectors; 0 means to wait.
+    /// The longest request that a target, or a node that verifies, may make now, in sectors; 0 means to wait.
     pub(super) fn resync_allowance(&mut self, now: u64, goal: &Goal) -> u64 {
         let least = self.disk.as_ref().map_or(0, |disk| disk.conf.c_min_rate);
         let rate = self.courtesy.rate(now, least);

@@ -205,7 +205,9 @@ impl<'m> Resource<'m> {
                 self.unregister_peer_request(index, id);
             }
             // The disk went before the read began.
-            Purpose::VerifyTarget if !success && peer_request.stage == Stage::Waiting => {
+            Purpose::VerifyTarget
+                if !success && matches!(peer_request.stage, Stage::Paced | Stage::Waiting) =>
+            {
                 self.acknowledge_peer_request(Command::NegResyncDataReply, index, &peer_request);
                 self.release_peer_request(index, id);
             }

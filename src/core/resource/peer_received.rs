@@ -174,6 +174,7 @@ impl<'m> Resource<'m> {
                 Received::Done
             });
         }
+        let is_paced = matches!(purpose, Purpose::ResyncRead | Purpose::VerifyTarget);
         let run = self.device(index).map_or(0, |device| device.verify.run);
         let Some(device) = self.device_mut(index) else {
             return Err(ReceiveError::UnknownVolume);
@@ -190,7 +191,7 @@ impl<'m> Resource<'m> {
             order: u64::MAX,
             stage: if digest > 0 {
                 Stage::Receiving
-            } else if purpose == Purpose::ResyncRead {
+            } else if is_paced {
                 Stage::Paced
             } else {
                 Stage::Waiting
@@ -210,7 +211,7 @@ impl<'m> Resource<'m> {
         if matches!(purpose, Purpose::ResyncRead | Purpose::ChecksumRead) {
             self.target_has_begun(index);
         }
-        if purpose == Purpose::ResyncRead {
+        if is_paced {
             self.start_or_park(index, id);
             return Ok(Received::Done);
         }

@@ -32,7 +32,7 @@ pub enum Purpose {
 pub enum Stage {
     /// The peer was asked; its answer has not come.
     Requested,
-    /// A read for a resync that keeps out of the way of others; it has no place in the order of the disk yet.
+    /// A read for a resync or a verify that keeps out of the way of others; it has no place in the order of the disk yet.
     Paced,
     /// The payload is being read from the socket.
     Receiving,

@@ -67,7 +67,7 @@ impl Resource<'_> {
         for (_, device) in self.present() {
             let interval = match device.state.connection {
                 ConnectionState::SyncTarget | ConnectionState::VerifyS => RATE_INTERVAL,
-                ConnectionState::SyncSource => COURTESY_INTERVAL,
+                ConnectionState::SyncSource | ConnectionState::VerifyT => COURTESY_INTERVAL,
                 _ => continue,
             };
             deadline = deadline.min(self.now.saturating_add(interval));

@@ -22,6 +22,7 @@ use super::device::{Device, DeviceIndex, Resync};
 use super::effect::{Event, Helper};
 use super::log::LogMessage;
 use super::operation::Ticket;
+use super::pace::Courtesy;
 use super::peer_request::{PeerRequest, Purpose, Stage};
 use super::receive::{ReceiveError, Received};
 use super::send::Outgoing;
@@ -182,6 +183,7 @@ impl Resource<'_> {
         };
         let left = verify.left;
         device.resync = Resync::begun(now, left);
+        device.courtesy = Courtesy::default();
         if is_source {
             let start = device.verify.start;
             self.log(index, LogMessage::VerifyStarts(start));

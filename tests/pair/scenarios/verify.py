@@ -43,6 +43,13 @@ def found(node):
     return sorted(block for start, size in lines for block in range(int(start) // 8, (int(start) + int(size)) // 8))
 
 
+def seconds_of_verify(node):
+    """How long the last verify took, as the log has it."""
+    lines = re.findall(r"Online verify done \(total (\d+) sec", node.log())
+    expect_that(lines, "the log tells of the end of a verify")
+    return int(lines[-1])
+
+
 def verify_to_the_end(c, node, **options):
     """One verify, until both nodes say that it is done."""
     before = [log.log().count("Online verify done") for log in c.nodes]
@@ -195,3 +202,25 @@ def while_the_primary_writes(c):
 def while_the_primary_writes_ahead(c):
     """The same with protocol A, where the peer may be behind."""
     while_written(c, "A")
+
+
+@scenario()
+def applications_go_first(c):
+    """An application that works on a disk that is verified, by its node or by the peer, has the right of way: what takes three seconds otherwise
+    keeps to about c-min-rate."""
+    busy, idle = c.ours_first()
+    c.ready(resource({"c-max-rate": "250k", "c-min-rate": "16k"}))
+    busy.adm("primary r0")
+    # What the peer's disk is written counts there as well.
+    idle.setup("disk-options 0 --c-min-rate=0")
+    load = "exec fio --thread --name=load --filename=/dev/drbd0 --direct=1 --ioengine=libaio --rw=randwrite --bs=4k --offset=8m --size=4m --iodepth=4 --runtime=600 --time_based"
+    for node in (busy, idle):
+        running = busy.spawn(load)
+        before = busy.device().counters["dw"]
+        busy.guest.wait_until(f"[ $(sed -n 's/.*dw:\\([0-9]*\\).*/\\1/p' /proc/drbd) -gt {before + 1024} ]", 60)
+        verify_to_the_end(c, node, start=0, stop="768k")
+        running.kill()
+        running.wait(120)
+        seconds = seconds_of_verify(busy)
+        expect_that(seconds >= 5, f"seconds for 768 KiB beside an application, verified by {node.name}: {seconds}")
+    verified(c, 0)

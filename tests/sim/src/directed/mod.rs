@@ -10,6 +10,7 @@ mod ahead;
 mod answers;
 mod bitmaps;
 mod corrected;
+mod courtesy;
 mod diskless;
 mod dry_run;
 mod early_target;
@@ -71,6 +72,8 @@ pub const ALL: &[&Story] = &[
     &bitmaps::SENT_TWICE,
     &corrected::SLOW_SOURCE,
     &corrected::DISK_COMES_BACK,
+    &courtesy::VERIFIED,
+    &courtesy::VERIFIES,
     &diskless::BOTH_DISKS,
     &diskless::FIRST_WRITE,
     &diskless::ATTACHED_AT_ONCE,
