@@ -10,7 +10,8 @@ use drbd_core::{
             Effect,
             Outcome, //
         },
-        request::Operation, //
+        request::Operation,
+        Wishes, //
     },
     slab::Id, //
 };
@@ -227,17 +228,19 @@ fn end(ended: Ended) {
     }
 }
 
-/// Ends requests of applications. Any context.
-pub(crate) fn end_requests(resource: &Resource) {
+/// Ends requests of applications, and answers whom the engine wants awake after the last. Any context.
+pub(crate) fn end_requests(resource: &Resource) -> Wishes {
     loop {
-        let (ended, more) = {
+        let (ended, wishes) = {
             let mut guarded = resource.lock_now();
             let ended = take_ended(&mut guarded);
-            (ended, guarded.engine.has_completions())
+            let engine = &mut guarded.engine;
+            let done = !engine.has_completions();
+            (ended, done.then(|| engine.take_wishes()))
         };
         end(ended);
-        if !more {
-            return;
+        if let Some(wishes) = wishes {
+            return wishes;
         }
     }
 }

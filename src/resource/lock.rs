@@ -96,18 +96,17 @@ impl Resource {
     /// For all who see to it that a disk, or a peer, is given up: timer, event thread, and whoever reads or writes the meta
     /// socket. A disk that takes nothing more holds up whoever starts I/O on it.
     pub(crate) fn engine_in_irq<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> R {
-        let (result, wishes, completions) = {
+        let (result, wishes) = {
             let mut guarded = self.lock_now();
             supply_random(&mut guarded.engine);
             let result = f(&mut guarded);
             let engine = &mut guarded.engine;
-            let completions = engine.has_completions();
-            (result, engine.take_wishes(), completions)
+            // A request that ends leaves its place and its extents of the activity log to whoever waits for them: the
+            // wishes are complete when all have ended.
+            let done = !engine.has_completions();
+            (result, done.then(|| engine.take_wishes()))
         };
-        if completions {
-            effects::end_requests(self);
-        }
-        self.grant(wishes);
+        self.grant(wishes.unwrap_or_else(|| effects::end_requests(self)));
         result
     }
 
