@@ -101,6 +101,20 @@ enum Action {
     },
 }
 
+impl Action {
+    /// Whether it starts block I/O, which may take as long as a disk likes.
+    fn may_wait(&self) -> bool {
+        matches!(
+            self,
+            Self::Copy { .. }
+                | Self::Flush { .. }
+                | Self::Write { .. }
+                | Self::Read { .. }
+                | Self::Metadata { .. }
+        )
+    }
+}
+
 /// The thread that starts block I/O that was asked for where sleeping is not allowed.
 pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
     // A node whose swap is on the device makes progress only if this thread does.
@@ -116,24 +130,28 @@ const AT_ONCE: usize = 8;
 /// Requests that have ended, on their way to whoever waits for them.
 type Ended = [Option<(Waiting, Outcome)>; AT_ONCE];
 
-/// Ends requests and starts block I/O until nothing is left, then wakes whom the engine wants awake. Sleeps.
+/// Ends requests and starts block I/O until nothing is left, and wakes whom the engine wants awake. Sleeps.
 pub(crate) fn drain(resource: &Arc<Resource>) {
     loop {
-        let (ended, action, wishes) = {
+        let (ended, action, wishes, done) = {
             let mut guarded = resource.lock_now();
             let ended = take_ended(&mut guarded);
             let action = next_action(&mut guarded);
             let engine = &mut guarded.engine;
             let done = !engine.has_effects() && !engine.has_completions();
-            // An effect that is about to be carried out may bring more at once; the wishes of that come with it.
-            (ended, action, done.then(|| engine.take_wishes()))
+            // Nobody waits with this task for a disk that takes nothing more, or for pages that the sender has to free.
+            let wake = done || action.as_ref().is_some_and(Action::may_wait);
+            (ended, action, wake.then(|| engine.take_wishes()), done)
         };
         end(ended);
+        if let Some(wishes) = wishes {
+            resource.grant(wishes);
+        }
         if let Some(action) = action {
             resource.carry_out(action);
         }
-        if let Some(wishes) = wishes {
-            return resource.grant(wishes);
+        if done {
+            return;
         }
     }
 }
