@@ -46,18 +46,25 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
 impl Resource {
     /// Leaves a helper to its thread; waits while too many others do. Event thread.
     pub(super) fn leave_to_helpers(&self, event: Event) {
-        self.operations.wait_event(|| {
-            self.peek(|guarded| {
-                let taken = guarded.helpers.push(event).is_ok();
-                guarded.event = if taken {
-                    EventWork::Event
-                } else {
-                    EventWork::Helper
-                };
-                taken
-            })
-        });
+        if !self.keep_helper(event) {
+            // Whoever waits for this thread does not wait for helpers: one of them may wait for him.
+            self.operations.wake_all();
+            self.operations.wait_event(|| self.keep_helper(event));
+        }
         self.helper_work.raise();
+    }
+
+    /// False where there is no room, which is said to those who [settle](Self::settle).
+    fn keep_helper(&self, event: Event) -> bool {
+        self.peek(|guarded| {
+            let taken = guarded.helpers.push(event).is_ok();
+            guarded.event = if taken {
+                EventWork::Event
+            } else {
+                EventWork::Helper
+            };
+            taken
+        })
     }
 }
 
