@@ -360,12 +360,15 @@ impl Resource {
         drop(old);
     }
 
-    /// Ends whatever waits in the sockets, while there are some. Sleeps.
+    /// Ends whatever waits in the sockets, while there are some, and those of a link that was given up. Sleeps.
     pub(crate) fn shut_link(&self) {
         // Under the mutex, with no reference of its own: whoever takes the link away has the last one, and closes the
-        // sockets by dropping it.
+        // sockets by dropping it. Nor does the next link come meanwhile.
         if let Some(link) = self.link.lock().as_ref() {
-            link.shut();
+            let given_up = || self.peek(|guarded| guarded.engine.link_is_given_up());
+            if matches!(**link, Link::Listening(_)) || given_up() {
+                link.shut();
+            }
         }
     }
 

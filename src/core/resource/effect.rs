@@ -213,8 +213,8 @@ pub enum Event {
     },
     /// The connection is configured: start the receiver thread.
     StartReceiver,
-    /// Shut both sockets down, so that whoever sleeps in one wakes and calls
-    /// [`link_down`](super::Resource::link_down).
+    /// Shut both sockets down if [`link_is_given_up`](super::Resource::link_is_given_up) says so, so that whoever sleeps in one
+    /// wakes and calls [`link_down`](super::Resource::link_down); wake whoever looks for the peer.
     ShutSockets,
     /// The receiver has nothing more to do: the connection is StandAlone.
     StopReceiver,

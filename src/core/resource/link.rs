@@ -97,6 +97,11 @@ impl Resource<'_> {
         self.event(Event::ShutSockets);
     }
 
+    /// Whether the link that is up is to be shut. The worker asks, which may be late: there may be the next one by now.
+    pub fn link_is_given_up(&self) -> bool {
+        self.connection.phase != Phase::Down && self.connection.given_up
+    }
+
     /// The link broke, or the peer does not keep to the protocol. The sockets are shut; the receiver will call
     /// [`link_down`](Self::link_down).
     pub fn link_failed(&mut self, state: ConnectionState) {

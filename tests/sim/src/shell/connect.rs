@@ -90,6 +90,8 @@ impl World<'_> {
             return;
         };
         match life.receiver {
+            // An order that comes late is about a link that is gone.
+            Receiver::Up(_) if !life.engine.link_is_given_up() => {}
             Receiver::Up(link) => {
                 if let Some(link) = self.links.get_mut(&link) {
                     link.closed[node] = true;
