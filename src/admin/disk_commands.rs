@@ -159,7 +159,7 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, DiskConf>) -> 
         device.set_md_flushes(new.md_flushes);
         device
             .resource
-            .engine(|engine| engine.set_disk_options(index, new));
+            .engine_for_command(|engine| engine.set_disk_options(index, new));
         resync_order::update();
         DONE
     })
@@ -208,9 +208,9 @@ pub(super) fn new_current_uuid(target: &Target, clear_bitmap: bool) -> Outcome {
     target.administer_device(|entry, device| {
         let index = device.index;
         check_disk(entry, index)?;
-        let result = device
-            .resource
-            .engine(|engine| engine.new_current_uuid_by_administrator(index, clear_bitmap));
+        let result = device.resource.engine_for_command(|engine| {
+            engine.new_current_uuid_by_administrator(index, clear_bitmap)
+        });
         match result {
             Ok(()) => {
                 entry.resource.settle();

@@ -102,7 +102,9 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, ResourceOption
         let new = change.apply_to(&old)?;
         check_cpu_mask(&new)?;
         let other_mask = new.cpu_mask != old.cpu_mask;
-        entry.resource.engine(|engine| engine.set_options(new));
+        entry
+            .resource
+            .engine_for_command(|engine| engine.set_options(new));
         if other_mask {
             entry.resource.bind_threads();
         }

@@ -104,7 +104,7 @@ pub(super) fn ask(
 ) -> Outcome {
     let resource = &entry.resource;
     let code = loop {
-        let result = match resource.engine(&mut wish) {
+        let result = match resource.engine_for_command(&mut wish) {
             Ok(Some(ticket)) => resource.wait_for(ticket),
             Ok(None) => Ok(()),
             Err(code) => Err(code),

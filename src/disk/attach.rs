@@ -91,11 +91,12 @@ impl Device {
         }
         let conf = self.fitted(conf, &backing, &layout);
         self.resource
-            .engine(|engine| engine.begin_attach(index))
+            .engine_for_command(|engine| engine.begin_attach(index))
             .map_err(Refused::from)?;
         let result = self.attach_read(conf, backing, superblock, layout, max_capacity);
         if result.is_err() {
-            self.resource.engine(|engine| engine.abort_attach(index));
+            self.resource
+                .engine_for_command(|engine| engine.abort_attach(index));
         }
         self.resource.settle();
         result
@@ -130,7 +131,7 @@ impl Device {
         };
         let backing = Attached::new(backing).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
         let index = self.index;
-        let result = self.resource.guarded(|guarded| {
+        let result = self.resource.engine_in_irq(|guarded| {
             if let Some(shelf) = guarded.shelf(index) {
                 shelf.backing = Some(backing.clone());
             }
@@ -313,7 +314,7 @@ impl Device {
 
     /// Says whether metadata is flushed from now on, where there is a disk.
     pub(crate) fn set_md_flushes(&self, md_flushes: bool) {
-        let backing = self.resource.guarded(|guarded| guarded.backing(self.index));
+        let backing = self.resource.peek(|guarded| guarded.backing(self.index));
         if let Some(backing) = backing {
             backing.flush_metadata.store(md_flushes, Relaxed);
         }

@@ -112,7 +112,7 @@ impl Resource {
     fn add_to_engine(self: &Arc<Self>, device: &Device) -> Result {
         let shelf = Shelf::new()?;
         let place = self.engine_device(device.volume, device.minor)?;
-        let index = self.guarded(|guarded| {
+        let index = self.engine_in_irq(|guarded| {
             if let Some(slot) = guarded.shelves.get_mut(usize::from(device.index.0)) {
                 *slot = Some(shelf);
             }
@@ -196,7 +196,7 @@ impl Resource {
     }
 
     fn forget_device(self: &Arc<Self>, index: DeviceIndex) {
-        let (device, shelf) = self.guarded(|guarded| {
+        let (device, shelf) = self.engine_in_irq(|guarded| {
             let device = guarded.engine.remove_device(index);
             let shelf = guarded
                 .shelves
@@ -293,7 +293,8 @@ impl Device {
         let index = self.index;
         let mut way = RoleChange::new(role, force);
         if role == Role::Primary {
-            self.resource.engine(|engine| engine.request_ping());
+            self.resource
+                .engine_for_command(|engine| engine.request_ping());
         } else {
             self.wait_for_writes()?;
         }
@@ -326,7 +327,7 @@ impl Device {
             }
         }
         self.resource
-            .engine(|engine| engine.role_changed(index, role, way.is_forced()));
+            .engine_for_command(|engine| engine.role_changed(index, role, way.is_forced()));
         self.resource.settle();
         Ok(())
     }
@@ -335,7 +336,7 @@ impl Device {
     fn wait_for_writes(&self) -> Result<(), StateCode> {
         let index = self.index;
         let resource = &self.resource;
-        while resource.engine(|engine| engine.demotion_waits(index)) {
+        while resource.engine_for_command(|engine| engine.demotion_waits(index)) {
             // Nobody wakes this for each write that is confirmed: a demotion is rare.
             let waited = resource
                 .operations
@@ -350,7 +351,7 @@ impl Device {
         let index = self.index;
         match self
             .resource
-            .engine(|engine| engine.request_change(index, change))?
+            .engine_for_command(|engine| engine.request_change(index, change))?
         {
             None => Ok(()),
             Some(ticket) => self.resource.wait_for(ticket),
@@ -361,7 +362,8 @@ impl Device {
     pub(crate) fn detach(&self, force: bool) -> Result<(), StateCode> {
         if force {
             let index = self.index;
-            self.resource.engine(|engine| engine.detach_forced(index));
+            self.resource
+                .engine_for_command(|engine| engine.detach_forced(index));
             return Ok(());
         }
         match self.request(Change::none().disk(DiskState::Failed)) {

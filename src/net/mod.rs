@@ -91,7 +91,7 @@ impl Resource {
         self.set_receiver(None);
         self.set_addresses(Some((my_addr, peer_addr)));
         let digest = algorithms.size_of(&conf.integrity_alg);
-        let (connected, old) = self.guarded(|guarded| {
+        let (connected, old) = self.engine_in_irq(|guarded| {
             let old = core::mem::replace(&mut guarded.algorithms, algorithms);
             (guarded.engine.connect(conf, digest), old)
         });
@@ -106,7 +106,7 @@ impl Resource {
     pub(crate) fn change_net_options(self: &Arc<Self>, conf: NetConf, algorithms: Algorithms) {
         let mut algorithms = algorithms;
         let digest = algorithms.size_of(&conf.integrity_alg);
-        let old = self.guarded(|guarded| {
+        let old = self.engine_in_irq(|guarded| {
             // Until the peer has heard of the new digest, data goes with the old one.
             algorithms.keep(&guarded.algorithms, guarded.engine.integrity().name());
             guarded.engine.set_net_options(conf, digest);
@@ -119,11 +119,11 @@ impl Resource {
     pub(crate) fn disconnect(self: &Arc<Self>, force: bool) -> Result<(), StateCode> {
         let mut way = Disconnect::new(force);
         loop {
-            let result = match self.engine(|engine| engine.disconnect(&way)) {
+            let result = match self.engine_for_command(|engine| engine.disconnect(&way)) {
                 Ok(None) => Ok(()),
                 Ok(Some(ticket)) => {
                     let result = self.wait_for(ticket);
-                    self.engine(|engine| engine.disconnected());
+                    self.engine_for_command(|engine| engine.disconnected());
                     result
                 }
                 Err(code) => Err(code),

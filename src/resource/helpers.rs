@@ -87,7 +87,7 @@ fn call(resource: &Arc<Resource>, event: &Event) {
             helper,
         } => {
             let code = call_for_device(resource, index, helper);
-            resource.engine(|engine| engine.helper_finished(index, helper, code));
+            resource.engine_for_command(|engine| engine.helper_finished(index, helper, code));
         }
         _ => {}
     }

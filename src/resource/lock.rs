@@ -110,6 +110,14 @@ impl Resource {
         result
     }
 
+    /// Uses the engine for a command, or for a helper, whose own command may be the next.
+    ///
+    /// Of all it asks for nothing is started here: the command may be the one that gives up a disk which takes nothing more, or hold
+    /// mutexes that such a one waits for.
+    pub(crate) fn engine_for_command<R>(&self, f: impl FnOnce(&mut Engine) -> R) -> R {
+        self.engine_in_irq(|guarded| f(&mut guarded.engine))
+    }
+
     /// Wakes whom the engine wants awake. Any context.
     pub(crate) fn grant(&self, wishes: Wishes) {
         if wishes.worker {

@@ -341,7 +341,7 @@ impl Resource {
     pub(crate) fn wait_for(self: &Arc<Self>, ticket: Ticket) -> Result<(), StateCode> {
         let mut result = None;
         self.operations.wait_event(|| {
-            result = self.engine(|engine| engine.operation_result(ticket));
+            result = self.engine_for_command(|engine| engine.operation_result(ticket));
             result.is_some()
         });
         result.unwrap_or(Err(StateCode::UnknownError))
