@@ -96,7 +96,7 @@ pub(crate) fn run_data(resource: &Arc<Resource>, link: &Arc<Link>, stop: &StopFl
         return link_failed(resource, ConnectionState::NetworkFailure);
     };
     while resource.data_work.wait(stop) {
-        while resource.guarded(|guarded| batch.collect(guarded)) {
+        while resource.guarded_in_sender(|guarded| batch.collect(guarded)) {
             let result = batch
                 .copy_payloads()
                 .and_then(|()| batch.send(resource, data));
@@ -255,11 +255,13 @@ impl Batch {
                 } = part.payload
                 {
                     if self.was_changed(part) {
-                        resource.engine(|engine| engine.buffer_was_changed(device, request));
+                        resource.guarded_in_sender(|guarded| {
+                            guarded.engine.buffer_was_changed(device, request);
+                        });
                     }
                 }
             }
-            resource.guarded(|guarded| {
+            resource.guarded_in_sender(|guarded| {
                 for part in self.parts.iter() {
                     tell_engine(guarded, part.payload, success);
                 }

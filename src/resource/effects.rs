@@ -206,6 +206,27 @@ pub(crate) fn drain_in_submit(resource: &Arc<Resource>) {
     }
 }
 
+/// Ends requests and frees pages, as far as nothing else comes first, and answers whom the engine wants awake.
+pub(crate) fn drain_in_sender(resource: &Resource) -> Wishes {
+    loop {
+        let (ended, free, wishes) = {
+            let mut guarded = resource.lock_now();
+            let ended = take_ended(&mut guarded);
+            let front = guarded.engine.front_effect();
+            let frees = matches!(front, Some(Effect::ReleasePeerRequest { .. }));
+            let free = frees.then(|| next_action(&mut guarded));
+            let engine = &mut guarded.engine;
+            let done = !frees && !engine.has_completions();
+            (ended, free, done.then(|| engine.take_wishes()))
+        };
+        end(ended);
+        drop(free);
+        if let Some(wishes) = wishes {
+            return wishes;
+        }
+    }
+}
+
 fn next_step(guarded: &mut Guarded, has_pages: bool) -> Step {
     let Some(effect) = guarded.engine.front_effect() else {
         return Step::Leave;

@@ -68,6 +68,14 @@ impl Resource {
         returns
     }
 
+    /// The same for the sender of data, which frees the pages that reads for the peer wait for, and has in its hands what the
+    /// peer waits for: it frees pages, and leaves block I/O to the threads.
+    pub(crate) fn guarded_in_sender<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> R {
+        let (result, wishes) = self.locked(f);
+        self.grant(wishes.unwrap_or_else(|| effects::drain_in_sender(self)));
+        result
+    }
+
     /// Calls `f` under the lock. Where that left nothing to be carried out, the wishes come with the result, as in most
     /// cases: they take the lock once.
     fn locked<R>(&self, f: impl FnOnce(&mut Guarded) -> R) -> (R, Option<Wishes>) {
