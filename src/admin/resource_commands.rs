@@ -200,6 +200,8 @@ fn remove_device(entry: &Arc<Entry>, device: &Arc<Device>) -> Outcome {
         let leave = StateChange::none().connection(ConnectionState::WFReportParams);
         let _ = device.request(leave);
     }
+    // Nothing new begins on a volume without a disk.
+    device.wait_until_idle()?;
     entry.resource.settle();
     {
         let mut told = entry.told.lock();

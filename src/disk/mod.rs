@@ -346,6 +346,23 @@ impl Device {
         Ok(())
     }
 
+    /// Waits until nothing of the volume is under way, such as what the peer is sending: five seconds at most. Sleeps; a signal ends
+    /// it.
+    pub(crate) fn wait_until_idle(&self) -> Result<(), StateCode> {
+        let resource = &self.resource;
+        for _ in 0..500 {
+            if !resource.peek(|guarded| guarded.engine.is_busy(self.index)) {
+                return Ok(());
+            }
+            // Nobody wakes this for each of them: a volume is removed rarely.
+            let waited = resource
+                .operations
+                .wait_event_interruptible_timeout(10, || false);
+            waited.map_err(|_| StateCode::InTransientState)?;
+        }
+        Err(StateCode::InTransientState)
+    }
+
     /// Asks for a change, and waits for the peer where that must agree. Sleeps.
     pub(crate) fn request(&self, change: Change) -> Result<(), StateCode> {
         let index = self.index;

@@ -257,7 +257,13 @@ impl<'m> Resource<'m> {
         Some(index)
     }
 
-    /// Takes a volume away; the shell has made sure that it is Diskless, Secondary and idle.
+    /// Whether something of a volume is under way, for an application or for the peer: it is not to be removed before.
+    pub fn is_busy(&self, index: DeviceIndex) -> bool {
+        self.device(index)
+            .is_some_and(|device| !device.requests.is_empty() || !device.peer_requests.is_empty())
+    }
+
+    /// Takes a volume away; the shell has made sure that it is Diskless, Secondary and not [busy](Self::is_busy).
     pub fn remove_device(&mut self, index: DeviceIndex) -> Option<&'m mut Device<'m>> {
         self.devices.get_mut(usize::from(index.0))?.take()
     }
