@@ -114,9 +114,20 @@ pub(super) fn change_options(target: &Target, change: &Change<'_, ResourceOption
 
 /// `DEL_RESOURCE`
 pub(super) fn delete_resource(target: &Target) -> Outcome {
-    target.administer(remove_resource)
+    target.administer(remove_resource)?;
+    shut_down(target)
 }
 
+/// Ends the threads of a resource that was removed, while nobody administers it: a helper may wait for a command of its own, which is
+/// told that the resource is gone.
+fn shut_down(target: &Target) -> Outcome {
+    if let Some(entry) = target.found() {
+        entry.resource.shut_down();
+    }
+    DONE
+}
+
+/// Its threads go on.
 fn remove_resource(entry: &Arc<Entry>) -> Outcome {
     let connection = entry.look(|engine| engine.connection().state());
     if connection > ConnectionState::StandAlone {
@@ -133,7 +144,6 @@ fn remove_resource(entry: &Arc<Entry>) -> Outcome {
         }
     }
     registry::remove_resource(entry);
-    entry.resource.shut_down();
     DONE
 }
 
@@ -252,7 +262,8 @@ pub(super) fn down(target: &Target) -> Outcome {
                 .map_err(|refused| failed("failed to delete volume")(refused.code))?;
         }
         remove_resource(entry)
-    })
+    })?;
+    shut_down(target)
 }
 
 /// Takes everything apart: the module goes. No command runs any more.
@@ -285,5 +296,7 @@ fn remove_by_force(entry: &Arc<Entry>) -> Outcome {
         disk_commands::take_disk(&device, true).map_err(code)?;
         remove_device(entry, &device)?;
     }
-    remove_resource(entry)
+    remove_resource(entry)?;
+    entry.resource.shut_down();
+    DONE
 }
