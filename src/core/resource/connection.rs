@@ -210,8 +210,6 @@ pub struct Connection<'m> {
     /// When answers that do not come were looked for last.
     pub(super) answers_checked: u64,
     pub(super) epochs: Ring<'m, ReceiveEpoch>,
-    /// Sectors of the peer's writes whose data is kept here.
-    pub(super) buffered: u64,
     pub(super) next_epoch: u64,
     /// When anything came from the peer last.
     pub(super) last_received: u64,
@@ -257,7 +255,6 @@ impl<'m> Connection<'m> {
             barrier_at: 0,
             answers_checked: 0,
             epochs: Ring::new(tables.epochs),
-            buffered: 0,
             next_epoch: 1,
             last_received: 0,
             ping_sent: None,

@@ -249,6 +249,8 @@ pub struct Device<'m> {
     pub(super) unconfirmed: u32,
     /// Sectors of writes that were sent, and that the peer has not confirmed to be on stable storage (`ap_in_flight`).
     pub(super) in_flight: u64,
+    /// Sectors of the peer's writes whose data is kept here.
+    pub(super) buffered: u64,
     pub(super) ahead: Ahead,
     /// As source: answers to a target that it has not confirmed to be written.
     pub(super) resync_unconfirmed: u32,
@@ -329,6 +331,7 @@ impl<'m> Device<'m> {
             pending: 0,
             unconfirmed: 0,
             in_flight: 0,
+            buffered: 0,
             ahead: Ahead::default(),
             resync_unconfirmed: 0,
             peer_reads_next: false,

@@ -274,14 +274,12 @@ impl<'m> Resource<'m> {
 
     /// The shell is about to free the pages.
     pub(super) fn peer_request_released(&mut self, index: DeviceIndex, id: Id) {
-        let removed = self
-            .device_mut(index)
-            .and_then(|device| device.peer_requests.remove(id));
-        if let Some(removed) = removed {
-            self.peer_requests = self.peer_requests.saturating_sub(1);
-            if removed.has_data_of_peer() {
-                let buffered = &mut self.connection.buffered;
-                *buffered = buffered.saturating_sub(removed.sectors());
+        if let Some(device) = self.device_mut(index) {
+            if let Some(removed) = device.peer_requests.remove(id) {
+                if removed.has_data_of_peer() {
+                    device.buffered = device.buffered.saturating_sub(removed.sectors());
+                }
+                self.peer_requests = self.peer_requests.saturating_sub(1);
             }
         }
         self.wishes.room = true;

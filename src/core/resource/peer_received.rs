@@ -2,7 +2,7 @@
 
 //! What the peer asks this node to read and write, as it arrives.
 
-use super::device::DeviceIndex;
+use super::device::{Device, DeviceIndex};
 use super::peer_answer::negative_answer;
 use super::peer_request::{PeerRequest, Purpose, Stage};
 use super::receive::{ReceiveError, Received};
@@ -45,7 +45,7 @@ impl<'m> Resource<'m> {
         if self.meta_room() == 0 || self.effect_room() < 8 || self.connection.epochs.room() < 2 {
             return Ok(Received::Wait);
         }
-        if has_payload && !self.has_buffers_for(write.size) {
+        if has_payload && !self.has_buffers_for(device, write.size) {
             return Ok(Received::Wait);
         }
         if device.state.disk < DiskState::Inconsistent {
@@ -91,14 +91,15 @@ impl<'m> Resource<'m> {
         let Ok(id) = device.peer_requests.insert(peer_request) else {
             return Ok(Received::Wait);
         };
+        if has_payload {
+            device.buffered = device.buffered.saturating_add(u64::from(write.size >> 9));
+        }
         self.peer_requests = self.peer_requests.saturating_add(1);
         let epoch = self.count_write_in_epoch(index, true);
         if let Some(peer_request) = self.peer_request_mut(index, id) {
             peer_request.epoch = epoch;
         }
         if has_payload {
-            let buffered = &mut self.connection.buffered;
-            *buffered = buffered.saturating_add(u64::from(write.size >> 9));
             return Ok(Received::PeerPayload {
                 device: index,
                 peer_request: id,
@@ -110,16 +111,16 @@ impl<'m> Resource<'m> {
         Ok(Received::Done)
     }
 
-    /// Whether the data of one more write may be kept (`max-buffers`). One always may.
-    fn has_buffers_for(&self, size: u32) -> bool {
-        let connection = &self.connection;
-        let most = connection
+    /// Whether the data of one more write to a volume may be kept (`max-buffers`). One always may.
+    fn has_buffers_for(&self, device: &Device<'_>, size: u32) -> bool {
+        let most = self
+            .connection
             .conf
             .as_ref()
             .map_or(2048, |conf| u64::from(conf.max_buffers))
             .saturating_mul(SECTORS_PER_BLOCK);
-        let wanted = connection.buffered.saturating_add(u64::from(size >> 9));
-        connection.buffered == 0 || wanted <= most
+        let wanted = device.buffered.saturating_add(u64::from(size >> 9));
+        device.buffered == 0 || wanted <= most
     }
 
     /// `P_DATA_REQUEST`, `P_RS_DATA_REQUEST` and their cousins: the peer wants data, or its digest. `digest`: bytes of the

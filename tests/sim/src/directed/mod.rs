@@ -126,6 +126,7 @@ pub const ALL: &[&Story] = &[
     &target::WRITTEN_WITHOUT_PAUSE,
     &volumes::ADDED,
     &volumes::ADDED_WITH_DISK,
+    &volumes::BUFFERS,
     &volumes::ON_ONE_NODE,
     &waiting::SUSPENDED,
     &waiting::CONSENT_LOST,

@@ -2,10 +2,13 @@
 
 //! A volume is added to a resource that is connected and in use: on one node first, on the other later.
 
+use drbd_core::resource::request::Operation;
 use drbd_core::state::{ConnectionState, DiskState, Role};
 
 use super::{expect, Story, Told, ALICE, BOB, SECOND};
 use crate::admin::Admin;
+use crate::app::io;
+use crate::shell::{Habit, Work};
 use crate::world::{Setup, World};
 
 /// Either node gets it first, with its disk or without; the other one hears nothing of it until it has the volume itself.
@@ -82,6 +85,43 @@ pub const ON_ONE_NODE: Story = Story {
         world.command(first, Admin::Attach(1))?;
         world.command(second, Admin::AddVolume(1))?;
         meets(world)
+    },
+};
+
+/// The peer's disk hangs with as much of one volume as `max-buffers` allows: the other one has buffers of its own.
+pub const BUFFERS: Story = Story {
+    name: "volume beside one that hangs",
+    seeds: 2,
+    setup: |_| {
+        let mut setup = Setup {
+            volumes: 2,
+            ..Setup::default()
+        };
+        setup.net.max_buffers = 32;
+        setup
+    },
+    happen: |world| {
+        world.both_up()?;
+        let (hangs, works) = [(0, 1), (1, 0)][world.seed as usize % 2];
+        for volume in 0..2 {
+            world.command(ALICE, Admin::PromoteForced(volume))?;
+        }
+        world.settled()?;
+        world.nodes[BOB].habits = vec![Habit::slow(Work::PeerWrite, 30 * SECOND)];
+        let value = world.history.next + 1;
+        let first = world.submit(ALICE, hangs, io(Operation::Write, 0, 256), vec![value; 256]);
+        world.reach("a write that hangs", |world| {
+            world.at_work(BOB, Work::PeerWrite) > 0
+        })?;
+        world.nodes[BOB].habits.clear();
+        let second = world.submit(ALICE, works, io(Operation::Write, 0, 8), vec![value + 1; 8]);
+        world.succeeds(second, "the write to the other volume succeeds")?;
+        expect(
+            world.history.records[&first].ended.is_none(),
+            "the write before it still hangs",
+        )?;
+        world.run(30 * SECOND);
+        world.settled()
     },
 };
 
