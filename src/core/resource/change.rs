@@ -116,11 +116,37 @@ impl Resource<'_> {
         change: Change,
         hard: bool,
     ) -> Result<(), StateCode> {
+        self.change_volumes(change, hard, without_false_hope)
+    }
+
+    /// Changes the connection as the peer wants it. One that leaves may ask for Outdated disks; a disk that is worse stays
+    /// what it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`change_connection`](Self::change_connection).
+    pub(super) fn change_connection_for_peer(&mut self, change: Change) -> Result<(), StateCode> {
+        self.change_volumes(change, false, |old, change| {
+            let mut change = without_false_hope(old, change);
+            if change.disk == Some(DiskState::Outdated) && old.disk < DiskState::Outdated {
+                change.disk = None;
+            }
+            change
+        })
+    }
+
+    /// Changes the connection; `part` is what each volume has of the change.
+    fn change_volumes(
+        &mut self,
+        change: Change,
+        hard: bool,
+        part: fn(&State, Change) -> Change,
+    ) -> Result<(), StateCode> {
         for index in self.indices() {
             let Some(old) = self.device(index).map(|device| device.state) else {
                 continue;
             };
-            let change = without_false_hope(&old, change);
+            let change = part(&old, change);
             match decide(old, change, hard, &self.context(index)) {
                 Err(code) if !code.is_success() => return Err(code),
                 _ => {}
@@ -130,8 +156,8 @@ impl Resource<'_> {
             self.connection.state = connection.min(ConnectionState::WFReportParams);
         }
         for index in self.indices() {
-            if self.device(index).is_some() {
-                let _ = self.change(index, change, true);
+            if let Some(old) = self.device(index).map(|device| device.state) {
+                let _ = self.change(index, part(&old, change), true);
             }
         }
         self.wishes.operations = true;

@@ -256,7 +256,7 @@ impl Resource<'_> {
             StateCode::ConcurrentChange
         } else {
             let result = match change {
-                Some(change) => self.change_connection(change, false),
+                Some(change) => self.change_connection_for_peer(change),
                 None => Err(StateCode::NotSupported),
             };
             self.answer(result)

@@ -152,41 +152,8 @@ pub fn decide(
     hard: bool,
     context: &Context,
 ) -> Result<Decision, StateCode> {
-    decide_wanted(old, change, hard, false, context)
-}
-
-/// Decides about one volume's part of a change that concerns all volumes of a connection. The change is to be made only
-/// if this grants it, or has [`StateCode::NothingToDo`], for each volume.
-///
-/// With `ignore_outdate_failure`, a disk that is worse than Outdated stays as it is where it should become
-/// Outdated (`CS_IGN_OUTD_FAIL`): the peer asks so when it leaves.
-///
-/// # Errors
-///
-/// As [`decide`].
-pub fn decide_in_connection(
-    old: State,
-    change: Change,
-    hard: bool,
-    ignore_outdate_failure: bool,
-    context: &Context,
-) -> Result<Decision, StateCode> {
-    decide_wanted(old, change, hard, ignore_outdate_failure, context)
-}
-
-fn decide_wanted(
-    old: State,
-    change: Change,
-    hard: bool,
-    ignore_outdate_failure: bool,
-    context: &Context,
-) -> Result<Decision, StateCode> {
-    let mut completed = sanitize(&old, change.apply_to(old), context);
-    let new = &mut completed.state;
-    if ignore_outdate_failure && new.disk == DiskState::Outdated && old.disk < DiskState::Outdated {
-        new.disk = old.disk;
-    }
-    let new = *new;
+    let completed = sanitize(&old, change.apply_to(old), context);
+    let new = completed.state;
     if new == old {
         return Err(StateCode::NothingToDo);
     }
@@ -449,25 +416,6 @@ mod tests {
                 Err(StateCode::NothingToDo)
             );
         }
-    }
-
-    #[test]
-    fn outdate_failure_can_be_ignored() {
-        let state = State {
-            connection: C::Connected,
-            disk: D::Inconsistent,
-            peer_disk: D::UpToDate,
-            ..healthy()
-        };
-        let leave = Change::none().connection(C::TearDown).disk(D::Outdated);
-        assert_eq!(
-            decide_in_connection(state, leave, false, false, &configured()),
-            Err(StateCode::LowerThanOutdated)
-        );
-        let new = decide_in_connection(state, leave, false, true, &configured())
-            .unwrap()
-            .new;
-        assert_eq!((new.connection, new.disk), (C::TearDown, D::Inconsistent));
     }
 
     #[test]

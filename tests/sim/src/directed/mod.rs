@@ -127,6 +127,7 @@ pub const ALL: &[&Story] = &[
     &volumes::ADDED,
     &volumes::ADDED_WITH_DISK,
     &volumes::BUFFERS,
+    &volumes::OUTDATED_BY_LEAVING,
     &volumes::ON_ONE_NODE,
     &waiting::SUSPENDED,
     &waiting::CONSENT_LOST,

@@ -3,7 +3,8 @@
 //! A volume is added to a resource that is connected and in use: on one node first, on the other later.
 
 use drbd_core::resource::request::Operation;
-use drbd_core::state::{ConnectionState, DiskState, Role};
+use drbd_core::resource::Disconnect;
+use drbd_core::state::{ConnectionState, DiskState, Role, StateCode};
 
 use super::{expect, Story, Told, ALICE, BOB, SECOND};
 use crate::admin::Admin;
@@ -121,6 +122,51 @@ pub const BUFFERS: Story = Story {
             "the write before it still hangs",
         )?;
         world.run(30 * SECOND);
+        world.settled()
+    },
+};
+
+/// A Primary leaves as one with fencing does: it wants the other node's disks to be Outdated, of which one is worse.
+pub const OUTDATED_BY_LEAVING: Story = Story {
+    name: "Outdated disk beside one that is worse",
+    seeds: 2,
+    setup: |_| Setup {
+        volumes: 2,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.both_up()?;
+        let worse = world.seed as u8 % 2;
+        let good = 1 - worse;
+        world.command(BOB, Admin::PauseSync(worse))?;
+        for volume in 0..2 {
+            world.command(ALICE, Admin::PromoteForced(volume))?;
+        }
+        let disks = |world: &World<'_>| {
+            [good, worse].map(|volume| {
+                let state = world.engine_state(BOB, usize::from(volume));
+                state.map_or(DiskState::Diskless, |state| state.disk)
+            })
+        };
+        world.reach("a good disk beside an Inconsistent one", |world| {
+            disks(world) == [DiskState::UpToDate, DiskState::Inconsistent]
+        })?;
+        let mut way = Disconnect::new(false);
+        way.next(StateCode::PrimaryNoPeer);
+        let now = world.now / 1000;
+        let alice = world.nodes[ALICE].life.as_mut().ok_or("down")?;
+        let asked = alice.engine.at(now).disconnect(&way);
+        expect(matches!(asked, Ok(Some(_))), "the other node is asked")?;
+        world.settle(ALICE);
+        world.reach_state("the end of the connection", ALICE, |state| {
+            state.connection == ConnectionState::StandAlone
+        })?;
+        expect(
+            disks(world) == [DiskState::Outdated, DiskState::Inconsistent],
+            "the good disk is Outdated, the other one is what it was",
+        )?;
+        world.command(ALICE, Admin::Connect)?;
+        world.command(BOB, Admin::ResumeSync(worse))?;
         world.settled()
     },
 };
