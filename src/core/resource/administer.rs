@@ -56,6 +56,7 @@ pub struct RoleChange {
     change: Change,
     force: bool,
     forced: bool,
+    refused: bool,
     attempts: u8,
 }
 
@@ -66,6 +67,7 @@ impl RoleChange {
             change: Change::none().role(role),
             force,
             forced: false,
+            refused: false,
             attempts: 0,
         }
     }
@@ -103,6 +105,11 @@ impl RoleChange {
             StateCode::TwoPrimaries if self.attempts < 3 => {
                 self.attempts = 3;
                 Next::Wait(ping_time, self.change)
+            }
+            // For a change of its own that was under way, perhaps: that is over very soon.
+            StateCode::RefusedByPeer if !self.refused => {
+                self.refused = true;
+                Next::Wait(100, self.change)
             }
             StateCode::InTransientState => {
                 self.attempts = self.attempts.saturating_sub(1);

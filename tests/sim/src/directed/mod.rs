@@ -22,6 +22,7 @@ mod invalidate;
 mod lost_answers;
 mod no_data;
 mod reads;
+mod roles;
 mod split_brain;
 mod target;
 mod volumes;
@@ -113,6 +114,7 @@ pub const ALL: &[&Story] = &[
     &reads::PRIMARY_TARGET,
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
+    &roles::BOTH_ASK,
     &split_brain::LEAST_CHANGES,
     &target::LATE_SYNC_UUID,
     &target::LATE_WORD,
