@@ -152,7 +152,7 @@ impl Device {
     #[inline(never)]
     fn open_backing(&self, conf: &DiskConf, index: MetaIndex) -> Result<Backing, Refused> {
         let holder = Holder::new().map_err(|_| Refused::from(ReturnCode::NoMemory))?;
-        let data = open(
+        let mut data = open(
             conf.backing_dev.as_bytes(),
             holder.clone(),
             ReturnCode::OpenDisk,
@@ -167,7 +167,7 @@ impl Device {
         if same != index.is_internal() {
             return Err(ReturnCode::MdIdxInvalid.into());
         }
-        let separate = if same { None } else { Some(meta) };
+        let mut separate = if same { None } else { Some(meta) };
         if let Some(meta) = separate.as_ref() {
             if meta.sectors() < index.min_meta_device_sectors() {
                 return Err(ReturnCode::MdDiskTooSmall.into());
@@ -179,11 +179,29 @@ impl Device {
             (Some(slot), Some(meta)) => Some(take_slot(meta, slot)?),
             _ => None,
         };
+        self.show_below(&mut data, ReturnCode::OpenDisk)?;
+        if let Some(meta) = separate.as_mut() {
+            self.show_below(meta, ReturnCode::OpenMdDisk)?;
+        }
         Ok(Backing {
             data,
             separate,
             flush_metadata: Atomic::new(conf.md_flushes),
             _slot: slot,
+        })
+    }
+
+    /// Shows in sysfs that this volume lies on a device: who looks for unused disks finds that this is none.
+    fn show_below(&self, device: &mut BackingDevice, refusal: ReturnCode) -> Result<(), Refused> {
+        let mut shown = Ok(());
+        self.with_disk(|disk| shown = device.link_holder(disk));
+        shown.map_err(|error| {
+            let code = error.to_errno();
+            self.log(
+                Level::Error,
+                format_args!("bd_link_disk_holder failed with {code}"),
+            );
+            refusal.into()
         })
     }
 

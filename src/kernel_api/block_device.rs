@@ -10,7 +10,7 @@ use super::{
     in_flight::InFlight,
 };
 use crate::bindings as shims;
-use core::ptr::{addr_of, NonNull};
+use core::ptr::{addr_of, addr_of_mut, NonNull};
 use drbd_core::discard::Units;
 use kernel::{
     bindings,
@@ -121,10 +121,11 @@ pub(crate) struct DeviceLimits {
 /// # Invariants
 ///
 /// `file` is an open block device, `bdev` its device. Each I/O on it that has not ended, and was not waited for by a
-/// borrow, is counted in `in_flight`.
+/// borrow, is counted in `in_flight`. `above` was linked with the device, and stands for a reference to that disk.
 pub(crate) struct BackingDevice {
     file: NonNull<bindings::file>,
     bdev: NonNull<bindings::block_device>,
+    above: Option<NonNull<bindings::gendisk>>,
     in_flight: KBox<InFlight>,
     _holder: Holder,
 }
@@ -160,6 +161,7 @@ impl BackingDevice {
         Ok(Self {
             file: NonNull::new(file).ok_or(ENODEV)?,
             bdev: NonNull::new(bdev).ok_or(ENODEV)?,
+            above: None,
             in_flight,
             _holder: holder,
         })
@@ -325,22 +327,32 @@ impl BackingDevice {
         })
     }
 
-    /// Shows in sysfs that `disk` lies on this device (`slaves/`, `holders/`), which `lsblk` draws its tree from. To be
-    /// undone by [`BackingDevice::unlink_holder`] before the device is dropped. Sleeps.
-    pub(crate) fn link_holder<T: BlockOps>(&self, disk: &GenDisk<T>) -> Result {
+    /// Shows in sysfs that `disk` lies on this device (`slaves/`, `holders/`), which `lsblk` draws its tree from, until the
+    /// device is dropped. That has to be before the disk is, or the kernel warns, and the link stays. Sleeps.
+    pub(crate) fn link_holder<T: BlockOps>(&mut self, disk: &GenDisk<T>) -> Result {
+        if self.above.is_some() {
+            return Err(EEXIST);
+        }
+        let disk = disk.as_ptr();
         // SAFETY: The device is open exclusively, and the disk was added.
-        to_result(unsafe { bindings::bd_link_disk_holder(self.as_ptr(), disk.as_ptr()) })
-    }
-
-    /// Undoes [`BackingDevice::link_holder`]. Sleeps.
-    pub(crate) fn unlink_holder<T: BlockOps>(&self, disk: &GenDisk<T>) {
-        // SAFETY: Both are there; a link that is not is answered with a warning.
-        unsafe { bindings::bd_unlink_disk_holder(self.as_ptr(), disk.as_ptr()) };
+        to_result(unsafe { bindings::bd_link_disk_holder(self.as_ptr(), disk) })?;
+        // SAFETY: The disk has its whole-disk device as long as it lives, and it lives during the call.
+        unsafe { bindings::get_device(addr_of_mut!((*(*disk).part0).bd_device)) };
+        // INVARIANT: Linked, and the reference taken, just now.
+        self.above = NonNull::new(disk);
+        Ok(())
     }
 }
 
 impl Drop for BackingDevice {
     fn drop(&mut self) {
+        if let Some(disk) = self.above.take() {
+            // SAFETY: By the type invariant both are linked, and the reference to the disk is ours.
+            unsafe {
+                bindings::bd_unlink_disk_holder(self.as_ptr(), disk.as_ptr());
+                bindings::put_disk(disk.as_ptr());
+            }
+        }
         self.in_flight.wait_idle();
         // SAFETY: The file is open by the type invariant, and no I/O uses the device any more.
         unsafe { bindings::bdev_fput(self.file.as_ptr()) };

@@ -3,7 +3,7 @@
 
 import os
 
-from ..config import Resource
+from ..config import Resource, Volume
 from ..scenario import expect, expect_in, expect_that, scenario
 
 
@@ -49,6 +49,31 @@ def attach_and_detach(c):
     c.a.wait(disk="Inconsistent")
     c.a.adm("down r0")
     expect(c.a.text("drbdsetup status; drbdsetup show"), "", "status and show without a resource")
+
+
+@scenario(nodes=1)
+def disks_below(c):
+    """sysfs, and so lsblk, shows what a volume lies on: its disk, and the device with its metadata where that is another."""
+    c.configure(Resource(volumes=(Volume(), Volume(1, 1, "/dev/vdc", "/dev/vdd"))))
+
+    def links():
+        below = [c.a.text(f"ls /sys/block/drbd{minor}/slaves").split() for minor in (0, 1)]
+        return below, [c.a.text(f"ls /sys/block/{disk}/holders").split() for disk in ("vdb", "vdc", "vdd")]
+
+    c.a.setup("new-resource r0")
+    for minor in (0, 1):
+        c.a.setup(f"new-minor r0 {minor} {minor}")
+    nothing = ([[], []], [[], [], []])
+    expect(links(), nothing, "links without disks")
+    for _ in range(2):
+        c.a.adm("attach r0")
+        expect(links(), ([["vdb"], ["vdc", "vdd"]], [["drbd0"], ["drbd1"], ["drbd1"]]), "links with disks")
+        c.a.adm("detach r0")
+        expect(links(), nothing, "links without disks again")
+    c.a.run("dd if=/dev/zero of=/dev/vdd bs=4k count=1 oflag=direct status=none")
+    c.a.refuses("drbdsetup attach 1 /dev/vdc /dev/vdd flexible", 10, "1: Failure: (119) No valid meta-data signature found.")
+    expect(links(), nothing, "links of a disk that could not be attached")
+    c.a.adm("down r0")
 
 
 @scenario(nodes=1)
