@@ -236,22 +236,18 @@ impl Resource {
         let mut own_name = KVec::with_capacity(name.len(), GFP_KERNEL)?;
         own_name.extend_from_slice(name, GFP_KERNEL)?;
         let lender = KBox::pin_init(Lender::new(), GFP_KERNEL)?;
-        let tables = tables(&lender)?;
-        let ranges = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
-        let separate_metadata = Ring::new(lender.lend_with(QUEUE, |_| Effect::None)?);
-        let helpers = Ring::new(lender.lend_with(helpers::WAITING, |_| Event::None)?);
         let scratch = KBox::new([0; 4096], GFP_KERNEL)?;
         let resource = Arc::pin_init(
             try_pin_init!(Self {
                 name: own_name,
                 guarded <- new_spinlock_irq!(Guarded {
-                    engine: Engine::new(options, tables),
+                    engine: Engine::new(options, ResourceTables::default()),
                     algorithms: Algorithms::none(),
                     shelves: [const { None }; MAX_VOLUMES],
                     event: events::EventWork::Idle,
-                    ranges,
-                    separate_metadata,
-                    helpers,
+                    ranges: Ring::new(&mut []),
+                    separate_metadata: Ring::new(&mut []),
+                    helpers: Ring::new(&mut []),
                     scratch,
                 }, "Resource::guarded"),
                 administration <- new_mutex!((), "Resource::administration"),
@@ -280,8 +276,43 @@ impl Resource {
             GFP_KERNEL,
         )?;
         // The timer has a reference to the resource, and the lender wants its tables back.
-        resource.start().inspect_err(|_| resource.shut_down())?;
+        resource
+            .lend_tables()
+            .and_then(|()| resource.start())
+            .inspect_err(|_| resource.shut_down())?;
         Ok(resource)
+    }
+
+    /// The engine and the threads get their tables: all of them, or none. Sleeps.
+    fn lend_tables(&self) -> Result {
+        let lender = &self.lender;
+        let data_queue = lender.try_lend_with(QUEUE, |_| DataItem::None)?;
+        let meta_queue = lender.try_lend_with(QUEUE, |_| MetaItem::None)?;
+        let transfer_log = lender.try_lend_with(QUEUE, |_| LogEntry::FILL)?;
+        let epochs = lender.try_lend_with(EPOCHS, |_| ReceiveEpoch::EMPTY)?;
+        let completions = lender.try_lend_with(QUEUE, |_| Completion::FILL)?;
+        let effects = lender.try_lend_with(QUEUE, |_| Effect::None)?;
+        let events = lender.try_lend_with(EVENTS, |_| Event::None)?;
+        let ranges = lender.try_lend_with(QUEUE, |_| Effect::None)?;
+        let separate_metadata = lender.try_lend_with(QUEUE, |_| Effect::None)?;
+        let helpers = lender.try_lend_with(helpers::WAITING, |_| Event::None)?;
+        let tables = ResourceTables {
+            connection: ConnectionTables {
+                data_queue: data_queue.keep(),
+                meta_queue: meta_queue.keep(),
+                transfer_log: transfer_log.keep(),
+                epochs: epochs.keep(),
+            },
+            completions: completions.keep(),
+            effects: effects.keep(),
+            events: events.keep(),
+        };
+        let mut guarded = self.lock_now();
+        guarded.engine.exchange_tables(tables);
+        guarded.ranges = Ring::new(ranges.keep());
+        guarded.separate_metadata = Ring::new(separate_metadata.keep());
+        guarded.helpers = Ring::new(helpers.keep());
+        Ok(())
     }
 
     fn start(self: &Arc<Self>) -> Result {
@@ -447,7 +478,10 @@ impl Resource {
         if let Some(timer) = timer {
             timer.stop();
         }
-        let tables = self.lock_now().engine.take_tables();
+        let tables = self
+            .lock_now()
+            .engine
+            .exchange_tables(ResourceTables::default());
         self.lender.reclaim(tables.connection.data_queue);
         self.lender.reclaim(tables.connection.meta_queue);
         self.lender.reclaim(tables.connection.transfer_log);
@@ -469,18 +503,4 @@ impl Resource {
         self.lender.reclaim(metadata.into_storage());
         self.lender.reclaim(helpers.into_storage());
     }
-}
-
-fn tables(lender: &Lender) -> Result<ResourceTables<'static>> {
-    Ok(ResourceTables {
-        connection: ConnectionTables {
-            data_queue: lender.lend_with(QUEUE, |_| DataItem::None)?,
-            meta_queue: lender.lend_with(QUEUE, |_| MetaItem::None)?,
-            transfer_log: lender.lend_with(QUEUE, |_| LogEntry::FILL)?,
-            epochs: lender.lend_with(EPOCHS, |_| ReceiveEpoch::EMPTY)?,
-        },
-        completions: lender.lend_with(QUEUE, |_| Completion::FILL)?,
-        effects: lender.lend_with(QUEUE, |_| Effect::None)?,
-        events: lender.lend_with(EVENTS, |_| Event::None)?,
-    })
 }

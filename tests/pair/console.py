@@ -8,7 +8,7 @@ COMPLAINT = re.compile(
     r"|possible irq lock inversion|inconsistent lock state|blocked for more than|hung_task|detected stalls?|self-detected stall"
     r"|refcount_t:|UBSAN|KASAN|list_(?:add|del) corruption|sleeping function called|scheduling while atomic|soft lockup"
     r"|register non-static key|\bBUG \S+ \(|pagealloc: |Objects remaining|new suspected memory leaks|held lock freed|LOCKS_WARN"
-    r"|unable to handle|still has (?:locks|objects)|ODEBUG|bad: scheduling|panicked at"
+    r"|were not given back|was not lent here|unable to handle|still has (?:locks|objects)|ODEBUG|bad: scheduling|panicked at"
 )
 
 

@@ -160,7 +160,7 @@ pub enum Phase {
 }
 
 /// Storage that the shell lends for as long as the resource exists.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ConnectionTables<'m> {
     /// At least as many entries as the requests and peer requests of all devices, and a few hundred more.
     pub data_queue: &'m mut [DataItem],

@@ -113,7 +113,7 @@ pub const MAX_VOLUMES: usize = 64;
 pub const SEND_BUFFER: usize = 4096 + MAX_PACKET_HEAD;
 
 /// Storage that the shell lends for as long as the resource exists.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ResourceTables<'m> {
     /// The tables of the connection.
     pub connection: ConnectionTables<'m>,
@@ -194,24 +194,21 @@ impl<'m> Resource<'m> {
         }
     }
 
-    /// Gives the tables back. The resource is of no use afterwards; it has no volumes, and is StandAlone.
-    pub fn take_tables(&mut self) -> ResourceTables<'m> {
+    /// Gives its tables back, and gets others in their place. Nothing waits in them: the resource has no volumes, and is
+    /// StandAlone. With empty ones it is of no use.
+    pub fn exchange_tables(&mut self, new: ResourceTables<'m>) -> ResourceTables<'m> {
         let connection = &mut self.connection;
+        let new_connection = new.connection;
         ResourceTables {
             connection: ConnectionTables {
-                data_queue: core::mem::replace(&mut connection.data_queue, Ring::new(&mut []))
-                    .into_storage(),
-                meta_queue: core::mem::replace(&mut connection.meta_queue, Ring::new(&mut []))
-                    .into_storage(),
-                transfer_log: core::mem::replace(&mut connection.transfer_log, Ring::new(&mut []))
-                    .into_storage(),
-                epochs: core::mem::replace(&mut connection.epochs, Ring::new(&mut []))
-                    .into_storage(),
+                data_queue: exchange(&mut connection.data_queue, new_connection.data_queue),
+                meta_queue: exchange(&mut connection.meta_queue, new_connection.meta_queue),
+                transfer_log: exchange(&mut connection.transfer_log, new_connection.transfer_log),
+                epochs: exchange(&mut connection.epochs, new_connection.epochs),
             },
-            completions: core::mem::replace(&mut self.completions, Ring::new(&mut []))
-                .into_storage(),
-            effects: core::mem::replace(&mut self.effects, Ring::new(&mut [])).into_storage(),
-            events: core::mem::replace(&mut self.events, Ring::new(&mut [])).into_storage(),
+            completions: exchange(&mut self.completions, new.completions),
+            effects: exchange(&mut self.effects, new.effects),
+            events: exchange(&mut self.events, new.events),
         }
     }
 
@@ -530,4 +527,9 @@ impl<'m> Resource<'m> {
     fn request_mut(&mut self, index: DeviceIndex, id: Id) -> Option<&mut request::Request> {
         self.device_mut(index)?.requests.get_mut(id)
     }
+}
+
+/// Puts other storage below an empty queue, and gives back what it had.
+fn exchange<'m, T: Copy>(queue: &mut Ring<'m, T>, storage: &'m mut [T]) -> &'m mut [T] {
+    core::mem::replace(queue, Ring::new(storage)).into_storage()
 }

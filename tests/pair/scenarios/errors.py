@@ -248,3 +248,13 @@ def promotion(c):
     c.b.adm("connect r0")
     c.expect_equal()
     c.b.refuses("drbdadm primary r0", 11, "0: State change failed: (-1) Multiple primaries not allowed by config")
+
+
+@scenario(nodes=1)
+def killed_on_the_way(c):
+    """drbdsetup is killed while it makes a resource, at many moments, for memory is refused to who is being killed: it is there as
+    a whole, or not at all."""
+    c.a.run("time -p drbdsetup new-resource r0 2>/dev/null; drbdsetup down r0")
+    whole = "drbdsetup new-resource r0 && drbdsetup del-resource r0"
+    cut = "timeout -s KILL $(awk -v n=$i 'BEGIN { print 0.002 + n * 0.001 }') drbdsetup new-resource r0"
+    c.a.run(f"for i in $(seq 100); do {cut} 2>/dev/null; drbdsetup del-resource r0 2>/dev/null; done; {whole}", 300)
