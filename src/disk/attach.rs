@@ -111,25 +111,25 @@ impl Device {
         layout: Layout,
         max_capacity: u64,
     ) -> Result<(), Refused> {
-        let bitmap = self.read_bitmap(&backing, &superblock, &layout, max_capacity)?;
+        let backing = Attached::new(backing).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
         let slots = self
             .resource
             .lender
-            .lend_with(conf.al_extents as usize, |_| ExtentSlot::empty())
+            .try_lend_with(conf.al_extents as usize, |_| ExtentSlot::empty())
             .map_err(|_| Refused::from(ReturnCode::NoMemory))?;
+        let bitmap = self.read_bitmap(&backing, &superblock, &layout, max_capacity)?;
         let limits = backing.data.limits();
         let attachment = Attachment {
             conf,
             layout,
             superblock,
             bitmap,
-            activity_log: ActivityLog::new(slots, layout.stripes(), 0),
+            activity_log: ActivityLog::new(slots.keep(), layout.stripes(), 0),
             max_capacity,
             limits: backing.limits_for_peer(),
             max_bio_size: limits.max_hw_sectors.saturating_mul(512).min(MAX_BIO_SIZE),
             volatile_cache: limits.write_cache,
         };
-        let backing = Attached::new(backing).map_err(|_| Refused::from(ReturnCode::NoMemory))?;
         let index = self.index;
         let result = self.resource.engine_in_irq(|guarded| {
             if let Some(shelf) = guarded.shelf(index) {
@@ -285,28 +285,31 @@ impl Device {
         let bits = bits_for_sectors(superblock.effective_size);
         let (words, dirty) = storage_needed(bits.max(bits_for_sectors(max_capacity)));
         let lender = &self.resource.lender;
+        let words = lender.try_lend_with(words, |_| 0).map_err(no_memory)?;
+        let dirty = lender.try_lend_with(dirty, |_| 0).map_err(no_memory)?;
         let storage = Storage {
-            words: lender.lend_with(words, |_| 0).map_err(no_memory)?,
-            dirty: lender.lend_with(dirty, |_| 0).map_err(no_memory)?,
+            words: words.keep(),
+            dirty: dirty.keep(),
         };
         let mut bitmap =
             Bitmap::new(storage, bits).map_err(|_| Refused::from(ReturnCode::NoMemoryBitmap))?;
-        let mut block = MetaBlock::new().map_err(|_| Refused::from(ReturnCode::NoMemory))?;
-        for page in 0..bitmap.pages() {
-            let place = layout.bitmap_page(page).ok_or(ReturnCode::MdInvalid)?;
-            backing
-                .metadata()
-                .read_block(place.sector, &mut block)
-                .map_err(|_| Refused::from(ReturnCode::IoMdDisk))?;
-            bitmap.load_page(page, block.bytes());
+        match load_bitmap(&mut bitmap, backing, layout) {
+            Ok(()) => Ok(bitmap),
+            Err(refused) => {
+                self.give_back_bitmap(bitmap);
+                Err(refused)
+            }
         }
-        Ok(bitmap)
     }
 
-    fn give_back(&self, bitmap: Bitmap<'static>, log: ActivityLog<'static>) {
+    fn give_back_bitmap(&self, bitmap: Bitmap<'static>) {
         let storage = bitmap.into_storage();
         self.resource.lender.reclaim(storage.words);
         self.resource.lender.reclaim(storage.dirty);
+    }
+
+    fn give_back(&self, bitmap: Bitmap<'static>, log: ActivityLog<'static>) {
+        self.give_back_bitmap(bitmap);
         self.resource.lender.reclaim(log.into_storage());
     }
 
@@ -360,6 +363,19 @@ impl Device {
         }
         self.resource.operations.wake_all();
     }
+}
+
+fn load_bitmap(bitmap: &mut Bitmap<'_>, backing: &Backing, layout: &Layout) -> Result<(), Refused> {
+    let mut block = MetaBlock::new().map_err(|_| Refused::from(ReturnCode::NoMemory))?;
+    for page in 0..bitmap.pages() {
+        let place = layout.bitmap_page(page).ok_or(ReturnCode::MdInvalid)?;
+        backing
+            .metadata()
+            .read_block(place.sector, &mut block)
+            .map_err(|_| Refused::from(ReturnCode::IoMdDisk))?;
+        bitmap.load_page(page, block.bytes());
+    }
+    Ok(())
 }
 
 fn open(path: &[u8], holder: Holder, refusal: ReturnCode) -> Result<BackingDevice, Refused> {

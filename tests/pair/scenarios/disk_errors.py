@@ -194,3 +194,29 @@ def peer_takes_over_from_a_failed_disk(c):
         expect_that(other.read(GOOD, 65536) == newer, "what was written since")
         for each in c.nodes:
             each.adm("down r0")
+
+
+@scenario(nodes=1)
+def bitmap_cannot_be_read(c):
+    """A disk is refused whose bitmap cannot be read, nothing of it is kept, and it attaches when it can be read again."""
+    c.resources = (Resource(volumes=(Volume(disk=DISK),)),)
+    c.a.run(MAKE)
+    c.put_config(c.a)
+    c.a.adm("create-md --force r0")
+    c.a.setup("new-resource r0")
+    c.a.setup("new-minor r0 0 0")
+    # 4 KiB of bitmap, 32 KiB of activity log and 4 KiB of superblock end the disk.
+    first = (64 << 20 >> 9) - 80
+    attach = f"drbdsetup attach 0 {DISK} {DISK} internal"
+    c.a.run(attach)
+    c.a.wait(disk="Inconsistent")
+    c.a.adm("detach r0")
+    c.a.adm("apply-al r0")
+    c.a.run(f"echo +{first}-{first + 7} >{FOLDER}/badblocks")
+    for _ in range(3):
+        c.a.refuses(attach, 10, "0: Failure: (118) IO error(s) occurred during initial access to meta-disk.")
+        expect(c.a.device().connection, "Unconfigured", "without its disk")
+    c.a.run(f"echo -{first}-{first + 7} >{FOLDER}/badblocks")
+    c.a.run(attach)
+    c.a.wait(disk="Inconsistent")
+    c.a.adm("down r0")
