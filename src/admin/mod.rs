@@ -12,10 +12,13 @@ use drbd_core::{
 };
 use kernel::prelude::*;
 
-use crate::kernel_api::{
-    gendisk::BlockMajor,
-    genetlink::Registration,
-    procfs::ProcFile, //
+use crate::{
+    kernel_api::{
+        gendisk::BlockMajor,
+        genetlink::Registration,
+        procfs::ProcFile, //
+    },
+    resource::helpers, //
 };
 
 mod connection_commands;
@@ -75,6 +78,7 @@ impl Drop for Interfaces {
         drop(self.proc_file.take());
         notify::stop();
         resource_commands::remove_all();
+        helpers::wait_for_all();
         registry::free();
         let major = registry::CONFIGURATION.lock().take();
         drop(major);

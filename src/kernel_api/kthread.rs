@@ -32,6 +32,7 @@ use kernel::{
         },
         Arc, //
     },
+    time::Msecs,
 };
 
 /// Milliseconds after which a thread that has not returned is woken again.
@@ -144,6 +145,24 @@ impl Thread {
 
     /// Asks the thread to return and waits until it has. The same as dropping.
     pub(crate) fn stop(self) {}
+
+    /// Asks the thread to return and joins it, if it does within so many milliseconds. Else the thread is given back.
+    pub(crate) fn stop_within(self, milliseconds: Msecs) -> Result<(), Self> {
+        self.request_stop();
+        // More than once, as in `drop`.
+        for _ in 0..milliseconds.div_ceil(WAKE_AGAIN) {
+            let returned = || self.is_finished();
+            if self
+                .shared
+                .finished
+                .wait_event_timeout(WAKE_AGAIN, returned)
+            {
+                return Ok(());
+            }
+            self.wake();
+        }
+        Err(self)
+    }
 
     /// Whether the body of the thread has returned.
     pub(crate) fn is_finished(&self) -> bool {

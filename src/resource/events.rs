@@ -21,7 +21,7 @@ pub(crate) fn run(resource: &Arc<Resource>, stop: &StopFlag) {
     let _noio = NoIo::enter();
     while resource.event_work.wait(stop) {
         while let Some(event) = take(resource) {
-            handle(resource, &event);
+            handle(resource, &event, stop);
             resource.peek(|guarded| guarded.event = EventWork::Idle);
             resource.operations.wake_all();
         }
@@ -65,7 +65,7 @@ impl Resource {
     }
 }
 
-fn handle(resource: &Arc<Resource>, event: &Event) {
+fn handle(resource: &Arc<Resource>, event: &Event, stop: &StopFlag) {
     match *event {
         Event::None => {}
         Event::StartReceiver => {
@@ -96,7 +96,7 @@ fn handle(resource: &Arc<Resource>, event: &Event) {
             }
         }
         Event::CallHelper { .. } | Event::CallHelperAndReport { .. } => {
-            resource.leave_to_helpers(*event);
+            resource.leave_to_helpers(*event, stop);
         }
         Event::StateChanged { old, new, .. } => {
             admin::event::handle(resource, event);

@@ -16,7 +16,7 @@ pub(crate) mod algorithms;
 pub(crate) mod digests;
 pub(crate) mod effects;
 pub(crate) mod events;
-mod helpers;
+pub(crate) mod helpers;
 mod lock;
 pub(crate) mod ranges;
 mod separate_metadata;
@@ -453,7 +453,7 @@ impl Resource {
         }
     }
 
-    /// Ends the threads. The resource has no device, and is StandAlone. Sleeps.
+    /// Ends the threads, but for a helper that runs. The resource has no device, and is StandAlone. Sleeps.
     pub(crate) fn shut_down(&self) {
         let (disk, range, metadata, event, helper, receiver) = {
             let mut threads = self.threads.lock();
@@ -468,7 +468,9 @@ impl Resource {
         };
         drop(receiver);
         drop(event);
-        drop(helper);
+        if let Some(helper) = helper {
+            helpers::end(helper);
+        }
         drop(metadata);
         drop(range);
         drop(disk);

@@ -136,6 +136,40 @@ esac
 
 
 @scenario()
+def handler_takes_its_resource_down(c):
+    """A handler of ours takes its own resource down, at once and step by step; it comes up again while that handler still runs."""
+    node, peer = c.ours_first()
+    connection = " ".join(f"ipv4:{address}:7788" for address in c.addresses(node))
+    steps = f"drbdsetup disconnect {connection} && drbdsetup detach 0 && drbdsetup del-minor 0 && drbdsetup del-resource r0"
+    c.ready()
+    peer.adm("primary r0")
+    node.adm("down r0")
+    for down in ("drbdsetup down r0", steps):
+        node.unload()
+        script = f"""#!/bin/sh
+case "$*" in
+after-resync-target*) [ -e /tmp/done ] && exit; {down} && touch /tmp/done; until [ -e /tmp/go ]; do sleep 1; done;;
+esac
+"""
+        node.guest.put(script, "/tmp/slow", mode=0o755)
+        node.run("rm -f /tmp/go /tmp/done")
+        node.load("usermode_helper=/tmp/slow")
+        peer.write(1 << 20, os.urandom(4096))
+        node.adm("up r0")
+        node.guest.wait_until("test -e /tmp/done", 60)
+        expect(node.text("drbdsetup show"), "", "what is left")
+        expect_that("after-resync-target minor-0 exit code" not in node.log().split("initialized")[-1], "the handler still runs")
+        node.adm("up r0")
+        c.wait(connection="Connected", disk="UpToDate", peer_disk="UpToDate")
+        node.adm("down r0")
+        node.run("touch /tmp/go")
+    node.unload()
+    node.load()
+    node.adm("up r0")
+    c.expect_equal()
+
+
+@scenario()
 def wait_for_connection_and_sync(c):
     """drbdadm wait-connect and drbdsetup wait-sync return when it is so."""
     c.configure()
