@@ -115,6 +115,7 @@ pub const ALL: &[&Story] = &[
     &reads::SLOWER_DISK,
     &reads::WORTHLESS_DISK,
     &roles::BOTH_ASK,
+    &roles::TAKEN_OVER,
     &split_brain::LEAST_CHANGES,
     &target::LATE_SYNC_UUID,
     &target::LATE_WORD,

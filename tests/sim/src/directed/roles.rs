@@ -4,7 +4,7 @@
 
 use drbd_core::state::{DiskState, Role};
 
-use super::{Story, ALICE, BOB};
+use super::{expect, Story, ALICE, BOB};
 use crate::admin::Admin;
 use crate::world::Setup;
 
@@ -27,5 +27,28 @@ pub const BOTH_ASK: Story = Story {
             state.role == Role::Primary && state.disk == DiskState::UpToDate
         })?;
         world.mend()
+    },
+};
+
+/// One node takes over from the other, and asks before it has heard that the other is Secondary.
+pub const TAKEN_OVER: Story = Story {
+    name: "promotion a moment after a demotion",
+    seeds: 2,
+    setup: |_| Setup {
+        net_latency: 20_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        let (old, new) = [(ALICE, BOB), (BOB, ALICE)][world.seed as usize % 2];
+        if old == BOB {
+            world.command(ALICE, Admin::Demote(0))?;
+            world.command(BOB, Admin::Promote(0))?;
+        }
+        world.command(old, Admin::Demote(0))?;
+        let peer = world.state(new)?.peer;
+        expect(peer == Role::Primary, "the new one has not heard of it")?;
+        world.command(new, Admin::Promote(0))?;
+        world.settled()
     },
 };
