@@ -9,6 +9,7 @@ use super::log::LogMessage;
 use super::receive::{ReceiveError, Received};
 use super::Resource;
 use crate::state::{Change, ConnectionState, DiskState, Role, State};
+use crate::uuid::both_sources::both_are_sources;
 use crate::uuid::both_targets::both_are_targets;
 use crate::uuid::compare::{CompareContext, Correction, Side};
 use crate::uuid::handshake::{handshake, Meeting, Outcome, Policies, Reason, Step};
@@ -202,6 +203,11 @@ impl Resource<'_> {
             let why = "Each node finds the other's data to be newer, dropping connection!";
             self.log(index, LogMessage::HandshakeRefused(why));
             return Outcome::Disconnect(Reason::SourceInconsistent);
+        }
+        if both_are_sources(&result) {
+            let why = "By the policies the peer's changes win, and this Primary cannot step down, dropping connection!";
+            self.log(index, LogMessage::HandshakeRefused(why));
+            return Outcome::Disconnect(Reason::SplitBrain);
         }
         match result.comparison.correction {
             Some(Correction::Own(uuids)) => {

@@ -14,6 +14,7 @@
 //! caller has the metadata written. A new current identifier is also the one of the data that applications see from then
 //! on ("exposed data", `ed_uuid`), which the caller keeps.
 
+pub mod both_sources;
 pub mod both_targets;
 pub mod compare;
 pub mod early_target;

@@ -117,6 +117,7 @@ pub const ALL: &[&Story] = &[
     &roles::BOTH_ASK,
     &roles::TAKEN_OVER,
     &split_brain::LEAST_CHANGES,
+    &split_brain::PRIMARY_LOST,
     &target::LATE_SYNC_UUID,
     &target::LATE_WORD,
     &target::NOTHING_TO_DO,

@@ -5,7 +5,7 @@
 use drbd_core::config::policy::{AfterSplitBrain0p, AfterSplitBrain1p, RoleConflict};
 use drbd_core::state::ConnectionState;
 
-use super::{Story, ALICE, BOB};
+use super::{Story, ALICE, BOB, SECOND};
 use crate::admin::Admin;
 use crate::world::Setup;
 
@@ -45,5 +45,34 @@ pub const LEAST_CHANGES: Story = Story {
             world.put_write(ALICE, 800 + spot * 8, 8);
         }
         world.settled()
+    },
+};
+
+/// By the policies a Primary with fewer changes loses, and it cannot step down now; the administrator of its peer has said that the peer's changes go.
+/// The peer goes by the policies. When the Primary is demoted, they decide for both.
+pub const PRIMARY_LOST: Story = Story {
+    name: "Primary that has lost, and its peer that was to lose",
+    seeds: 10,
+    setup: |_| {
+        let mut setup = Setup::default();
+        setup.net.after_sb_0p = AfterSplitBrain0p::DiscardLeastChanges;
+        setup.net.after_sb_1p = AfterSplitBrain1p::CallHelper;
+        setup
+    },
+    happen: |world| {
+        world.synced()?;
+        world.part()?;
+        world.command(BOB, Admin::Promote(0))?;
+        world.written(BOB, 400, 8)?;
+        for spot in 0..3 {
+            world.written(ALICE, 100 + spot * 8, 8)?;
+        }
+        world.command(ALICE, Admin::Demote(0))?;
+        world.command(ALICE, Admin::Disconnect)?;
+        world.command(ALICE, Admin::ConnectDiscardMyData)?;
+        world.set_network(true);
+        world.run(10 * SECOND);
+        world.command(BOB, Admin::Demote(0))?;
+        world.mend()
     },
 };
