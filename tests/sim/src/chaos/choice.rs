@@ -4,7 +4,10 @@
 
 use drbd_core::config::disk::DiskConf;
 use drbd_core::config::net::NetConf;
-use drbd_core::config::policy::{OnCongestion, OnIoError, OnNoData, Protocol, ReadBalancing};
+use drbd_core::config::policy::{
+    AfterSplitBrain0p, AfterSplitBrain1p, AfterSplitBrain2p, OnCongestion, OnIoError, OnNoData,
+    Protocol, ReadBalancing, RoleConflict,
+};
 
 use crate::rng::Rng;
 use crate::shell::helpers::ROOM;
@@ -136,5 +139,27 @@ pub fn age_of_peers(rng: &mut Rng, setup: &mut Setup) {
 pub fn late_volumes(seed: u64, setup: &mut Setup) {
     if setup.volumes > 1 && setup.larger == 0 && Rng::new(seed ^ 0x1a7e).chance(30) {
         setup.late_volumes = 1;
+    }
+}
+
+/// Who loses after a split brain, and whether a Primary may be the target of a resync, from a number of its own.
+pub fn policies(rng: &mut Rng, net: &mut NetConf) -> bool {
+    if !rng.chance(50) {
+        return false;
+    }
+    net.after_sb_0p = *rng.pick(AfterSplitBrain0p::ALL);
+    net.after_sb_1p = *rng.pick(AfterSplitBrain1p::ALL);
+    net.after_sb_2p = *rng.pick(AfterSplitBrain2p::ALL);
+    net.rr_conflict = *rng.pick(RoleConflict::ALL);
+    net.always_asbp = rng.chance(30);
+    true
+}
+
+/// What the configuration of the second node says where that of the first speaks of "this node".
+pub fn seen_from_the_other_side(policy: AfterSplitBrain0p) -> AfterSplitBrain0p {
+    match policy {
+        AfterSplitBrain0p::DiscardLocal => AfterSplitBrain0p::DiscardRemote,
+        AfterSplitBrain0p::DiscardRemote => AfterSplitBrain0p::DiscardLocal,
+        other => other,
     }
 }

@@ -52,6 +52,8 @@ pub struct Plan {
     pub ever_a: bool,
     /// Some write may have had no more than protocol B promises.
     pub ever_b: bool,
+    /// A split brain may come to an end without an administrator, and there are more of them.
+    pub resolves: bool,
     /// When options were last changed.
     pub options_changed: u64,
 }
@@ -66,9 +68,12 @@ impl<'a> World<'a> {
         choice::age_of_peers(&mut Rng::new(seed ^ 0x86), &mut setup);
         choice::pace_of_handlers(seed, &mut setup);
         choice::late_volumes(seed, &mut setup);
+        let resolves = choice::policies(&mut Rng::new(seed ^ 0x0a5b), &mut setup.net);
         let ever_a = setup.net.wire_protocol == Protocol::A;
         let ever_b = setup.net.wire_protocol == Protocol::B;
         let mut world = Self::new(arena, seed, setup);
+        let policy = &mut world.nodes[1].net.after_sb_0p;
+        *policy = choice::seen_from_the_other_side(*policy);
         let pause = *rng.pick(&[30_000, 300_000, 3_000_000]);
         // Most nights are short: the next one is another world.
         let troubles = *rng.pick(&[10, 20, 20, 40, 40, 80, 300]);
@@ -89,6 +94,7 @@ impl<'a> World<'a> {
             last_primary: None,
             ever_a,
             ever_b,
+            resolves,
             options_changed: 0,
         });
         world
@@ -203,7 +209,15 @@ impl<'a> World<'a> {
             return;
         }
         self.check(|checker, world| checker.moment(world));
-        let event = events::pick(&mut rng);
+        // From a number of its own, for what is in the list of events has its number already.
+        let parts = !self.plan().orderly
+            && self.plan().resolves
+            && Rng::branch(self.seed ^ 0x5b5b, number).chance(8);
+        let event = if parts {
+            &events::split_brain::EVENT
+        } else {
+            events::pick(&mut rng)
+        };
         if self.script.troubles.contains(&number) {
             return;
         }

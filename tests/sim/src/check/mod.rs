@@ -7,6 +7,7 @@
 
 mod acknowledged;
 mod believed;
+mod discarded;
 mod durable;
 mod durable_there;
 mod equal;
@@ -118,6 +119,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(acknowledged::Acknowledged),
         Box::new(believed::Believed),
+        Box::new(discarded::Discarded::default()),
         Box::new(durable::Durable::default()),
         Box::new(durable_there::DurableThere::default()),
         Box::new(equal::Equal),

@@ -101,7 +101,10 @@ impl World<'_> {
             }
             Event::CallHelper { helper, .. } => {
                 // What the handler does is a matter of chance; in a directed story it does nothing.
-                let stops = helper == Helper::LocalIoError && self.plan.is_some();
+                let stops = matches!(
+                    helper,
+                    Helper::LocalIoError | Helper::PrimaryLost | Helper::PrimaryLostAfterSplitBrain
+                ) && self.plan.is_some();
                 if stops && self.rng.chance(50) {
                     let at = self.now + self.rng.range(1, 100_000);
                     self.push(at, Ev::Halt(node, boot));

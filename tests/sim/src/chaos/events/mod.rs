@@ -4,6 +4,9 @@
 //!
 //! A new kind is a file with a `pub const EVENT: Event`, and its name in the list below.
 
+// Not in the list: only some worlds have it, and not by weight.
+pub mod split_brain;
+
 use crate::rng::Rng;
 use crate::world::World;
 
