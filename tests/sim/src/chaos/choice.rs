@@ -142,6 +142,24 @@ pub fn late_volumes(seed: u64, setup: &mut Setup) {
     }
 }
 
+/// Now and then a volume whose bitmap takes several pages, and several packets. What is copied is copied fast, for there is a lot of it.
+pub fn large_volume(rng: &mut Rng, setup: &mut Setup) {
+    if !rng.chance(2) {
+        return;
+    }
+    setup.volumes = 1;
+    setup.late_volumes = 0;
+    setup.larger = 0;
+    setup.device_sectors = *rng.pick(&[300_000, 530_000, 700_000]);
+    setup.disk_latency = setup.disk_latency.min(200);
+    setup.net_latency = setup.net_latency.min(200);
+    setup.socket_room = setup.socket_room.max(64 * 1024);
+    setup.disk.resync_rate = 1_000_000;
+    setup.disk.c_plan_ahead = 0;
+    setup.sizes.peer_requests = 64;
+    setup.net.max_buffers = 2048;
+}
+
 /// Who loses after a split brain, and whether a Primary may be the target of a resync, from a number of its own.
 pub fn policies(rng: &mut Rng, net: &mut NetConf) -> bool {
     if !rng.chance(50) {

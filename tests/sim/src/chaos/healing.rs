@@ -9,6 +9,9 @@ use super::PATIENCE;
 use crate::admin::Admin;
 use crate::world::World;
 
+/// Microseconds for a sector at 250 KiB/s.
+const SLOW_SECTOR: u64 = 2000;
+
 impl World<'_> {
     pub(super) fn heal(&mut self) {
         if !self.failures.is_empty() {
@@ -41,7 +44,9 @@ impl World<'_> {
         } else {
             1
         };
-        let end = self.now + turns * PATIENCE;
+        // Where a node without a disk connects its peer takes the default rate over, 250 KiB/s, for what it copies later.
+        let copies = self.setup.device_sectors * SLOW_SECTOR;
+        let end = self.now + turns * (PATIENCE + copies);
         let mut stand_alone = [0; 2];
         let mut diskless = [0; 2];
         let mut stuck = 0;
