@@ -160,6 +160,18 @@ pub fn large_volume(rng: &mut Rng, setup: &mut Setup) {
     setup.net.max_buffers = 2048;
 }
 
+/// Patience with the peer, and how far ahead a resync plans, from a number of its own.
+pub fn patience(rng: &mut Rng, setup: &mut Setup) {
+    if !rng.chance(40) {
+        return;
+    }
+    setup.net.ko_count = *rng.pick(&[0, 1, 2, 7]);
+    setup.net.timeout = *rng.pick(&[10, 30, 60]);
+    setup.net.ping_timeo = *rng.pick(&[1, 5, 30]);
+    setup.net.connect_int = *rng.pick(&[1, 10]);
+    setup.disk.c_plan_ahead = *rng.pick(&[0, 1, 20, 300]);
+}
+
 /// Who loses after a split brain, and whether a Primary may be the target of a resync, from a number of its own.
 pub fn policies(rng: &mut Rng, net: &mut NetConf) -> bool {
     if !rng.chance(50) {

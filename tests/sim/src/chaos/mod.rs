@@ -69,6 +69,7 @@ impl<'a> World<'a> {
         choice::pace_of_handlers(seed, &mut setup);
         choice::late_volumes(seed, &mut setup);
         let resolves = choice::policies(&mut Rng::new(seed ^ 0x0a5b), &mut setup.net);
+        choice::patience(&mut Rng::new(seed ^ 0x9a71), &mut setup);
         choice::large_volume(&mut Rng::new(seed ^ 0x1a76e), &mut setup);
         let ever_a = setup.net.wire_protocol == Protocol::A;
         let ever_b = setup.net.wire_protocol == Protocol::B;
