@@ -214,7 +214,7 @@ def bitmap_cannot_be_read(c):
     c.a.adm("apply-al r0")
     c.a.run(f"echo +{first}-{first + 7} >{FOLDER}/badblocks")
     for _ in range(3):
-        c.a.refuses(attach, 10, "0: Failure: (118) IO error(s) occurred during initial access to meta-disk.")
+        c.a.refuses(attach, 10, "0: Failure: (118) IO error(s) occurred during initial access to meta-data.")
         expect(c.a.device().connection, "Unconfigured", "without its disk")
     c.a.run(f"echo -{first}-{first + 7} >{FOLDER}/badblocks")
     c.a.run(attach)
