@@ -101,6 +101,8 @@ pub struct Resync {
     pub last_mark: usize,
     /// When user space was last told.
     pub told_at: u64,
+    /// When pages of the bitmap were last written for it.
+    pub saved_at: u64,
     /// Target: blocks are asked for with their digest. Source: some were.
     pub checksums: bool,
     /// Blocks that were not sent, because both digests were the same.

@@ -196,6 +196,7 @@ impl Resource<'_> {
         if device.resync.note_progress(now, left) {
             self.event_if_room(Event::Progress { device: index });
         }
+        self.save_resync_progress(index);
         self.finish_resync_if_done(index);
     }
 }
@@ -209,6 +210,7 @@ impl Resync {
             pace: Pace::new(now),
             marks: [(now, blocks); 8],
             told_at: now,
+            saved_at: now,
             ..Self::default()
         }
     }

@@ -68,6 +68,9 @@ pub const SOURCE_DISK_LOST: Story = Story {
         world.reach_state("an exchange of bitmaps", BOB, |state| {
             state.connection == ConnectionState::WFBitMapT
         })?;
+        world.reach_state("the same at the source", ALICE, |state| {
+            state.connection > ConnectionState::WFReportParams
+        })?;
         let pause = world.rng.range(0, 150_000);
         world.run(pause);
         world.admin(ALICE, Admin::DetachForced(0));

@@ -125,6 +125,7 @@ pub const ALL: &[&Story] = &[
     &target::PAUSED,
     &target::PROMOTED_AT_THE_END,
     &target::SLOW_METADATA,
+    &target::CRASHES_IN_A_LONG_RESYNC,
     &target::WRITE_OUTLIVES_LINK,
     &target::WRITTEN_WHILE_FLUSHING,
     &target::WRITTEN_WITHOUT_PAUSE,

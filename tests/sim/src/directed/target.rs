@@ -3,7 +3,7 @@
 //! The target of a resync, and what its disk says of it.
 
 use drbd_core::resource::request::Operation;
-use drbd_core::state::{ConnectionState, DiskState};
+use drbd_core::state::{ConnectionState, DiskState, State};
 
 use super::extents::EXTENT;
 use super::{expect, Story, ALICE, BOB, SECOND};
@@ -68,6 +68,47 @@ pub const WRITTEN_WITHOUT_PAUSE: Story = Story {
             asked |= world.at_work(ALICE, Work::PeerRead) > 0;
         }
         expect(asked, "the target asks for blocks")?;
+        world.mend()
+    },
+};
+
+/// The target of a resync that takes long, or its source, loses power in the middle: most of what was done is not done again.
+pub const CRASHES_IN_A_LONG_RESYNC: Story = Story {
+    name: "crash in a long resync",
+    seeds: 4,
+    setup: |_| Setup {
+        device_sectors: 40_000,
+        ..Setup::default()
+    },
+    happen: |world| {
+        world.synced()?;
+        world.lose_peer()?;
+        for spot in 0..150 {
+            world.written(ALICE, spot * 256, 256)?;
+        }
+        world.command(ALICE, Admin::Demote(0))?;
+        world.run(SECOND);
+        // Afterwards its activity log is empty, which would mark all that it names.
+        world.command(ALICE, Admin::Detach(0))?;
+        world.command(ALICE, Admin::Attach(0))?;
+        world.nodes[ALICE].habits = vec![Habit::slow(Work::PeerRead, 200_000)];
+        world.set_network(true);
+        let resyncs = |state: &State| state.connection == ConnectionState::SyncTarget;
+        world.reach_state("a resync", BOB, resyncs)?;
+        let all = world.marked(BOB, 0).len();
+        world.run(20 * SECOND);
+        let left = world.marked(BOB, 0).len();
+        expect(left > 0, "the resync goes on")?;
+        let victim = world.seed as usize % 2;
+        world.crash(victim);
+        world.reach_state("the loss of the peer", 1 - victim, |state| {
+            state.connection < ConnectionState::Connected
+        })?;
+        world.boot(victim);
+        world.up(victim);
+        world.reach_state("the resync again", BOB, resyncs)?;
+        let again = world.marked(BOB, 0).len() - left;
+        expect(again < (all - left) / 2, "less than half is done again")?;
         world.mend()
     },
 };
