@@ -50,6 +50,11 @@ impl Disk {
         &self.current[sector as usize..(sector + sectors) as usize]
     }
 
+    /// What a read of one sector sees; nothing beyond the end.
+    pub fn value(&self, sector: u64) -> Option<u64> {
+        self.current.get(sector as usize).copied()
+    }
+
     pub fn read(&self, sector: u64, sectors: u64) -> Vec<u64> {
         self.look(sector, sectors).to_vec()
     }

@@ -101,7 +101,8 @@ impl Checker for Discarded {
             for node in 0..2 {
                 let other = &world.nodes[1 - node].disks[number];
                 if let Some(sectors) = self.alone.get_mut(&(node, volume)) {
-                    sectors.retain(|sector, value| other.look(*sector, 1) != [*value]);
+                    // The other disk may be smaller.
+                    sectors.retain(|sector, value| other.value(*sector) != Some(*value));
                 }
             }
         }
