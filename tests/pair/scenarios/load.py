@@ -230,6 +230,12 @@ def short_xfs(c):
     play(c, "A", "xfs", int(os.environ.get("LOAD_SECONDS", 45)))
 
 
+@scenario(limit=900)
+def short_b(c):
+    """A minute of it: protocol B, ext4."""
+    play(c, "B", "ext4", int(os.environ.get("LOAD_SECONDS", 45)))
+
+
 def _long(protocol, kind):
     """Registers a long storm."""
 
